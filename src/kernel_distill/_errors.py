@@ -1,0 +1,46 @@
+"""The errors that a user can act on: each says what was required, what was got, what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class KernelDistillError(Exception):
+    """Base of this project's own errors; the command line prints them without a traceback."""
+
+
+class InputError(KernelDistillError, ValueError):
+    """An argument, a file or a data set is not what the function takes."""
+
+
+class UnknownNameError(InputError):
+    """A name (data set, architecture, optimiser, setting) is not known."""
+
+
+class DamagedFileError(KernelDistillError):
+    """A checkpoint or artefact is truncated or altered."""
+
+
+class StorageError(KernelDistillError, OSError):
+    """A file could not be written: the disk is full, or the folder is not writable."""
+
+
+class NumericalError(KernelDistillError, FloatingPointError):
+    """A solve or a loss is not finite."""
+
+
+def unknown_name(what: str, name: str, known: Iterable[str], *, hint: str = "") -> UnknownNameError:
+    """The error for a `name` that is none of the `known`, with the nearest ones.
+
+    Args:
+        what: what the name stands for, as a person would say it ("data set", "setting of kip").
+        name: what was got.
+        known: every name that would have been taken.
+        hint: a further way out, appended as a sentence of its own.
+    """
+    known = sorted(known)
+    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if nearest:
+        remedy = f"did you mean {' or '.join(repr(match) for match in nearest)}?"
+    else:
+        remedy = f"known: {', '.join(known)}." if len(known) <= 30 else f"{len(known)} are known."
+    return UnknownNameError(f"unknown {what} {name!r}: {remedy}{' ' + hint if hint else ''}")

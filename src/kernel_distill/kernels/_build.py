@@ -1,0 +1,24 @@
+"""From an architecture to the implementation of its kernel."""
+
+from kernel_distill._errors import InputError, unknown_name
+from kernel_distill.kernels._architectures import Architecture, FullyConnected, Implementation
+from kernel_distill.kernels._fully_connected import FullyConnectedKernel
+from kernel_distill.kernels._kernel import Kernel, KernelKind, check_kind
+from kernel_distill.kernels._stax import StaxKernel
+
+
+def build_kernel(
+    architecture: Architecture, kind: KernelKind, implementation: Implementation
+) -> Kernel:
+    """See `Architecture.kernel`."""
+    check_kind(kind)
+    if implementation not in ("auto", "exact", "neural_tangents"):
+        raise unknown_name("implementation", implementation, ("auto", "exact", "neural_tangents"))
+    if implementation != "neural_tangents" and isinstance(architecture, FullyConnected):
+        return FullyConnectedKernel(architecture, kind)
+    if implementation == "exact":
+        raise InputError(
+            f"there is no exact form of {architecture.name} here: take "
+            'implementation="neural_tangents", or "auto", which falls back on it'
+        )
+    return StaxKernel(architecture, kind)

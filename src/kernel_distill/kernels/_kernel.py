@@ -1,0 +1,118 @@
+"""The contract of a kernel: what every implementation and every wrapper offers."""
+
+import functools
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from kernel_distill._errors import InputError, unknown_name
+
+KernelKind = Literal["ntk", "nngp"]
+Rows = Float[Array, "n *shape"] | Float[np.ndarray, "n *shape"]
+
+
+@dataclass(frozen=True)
+class Kernel(ABC):
+    """A kernel function on images (or rows of a table), differentiable in every argument.
+
+    Call it as `kernel(x1, x2)` for the block [n1, n2], or as `kernel(x)` for the kernel [n, n]
+    of a set with itself: a path of its own, exact on the diagonal and symmetric, because
+    under tracing nothing tells that two arguments are the same set.
+
+    Kernels compare and hash by value and hold no arrays, so JAX takes them as static arguments.
+
+    Attributes:
+        architecture: the network whose kernel this is (`kernels.Architecture`).
+        kind: "ntk" or "nngp".
+    """
+
+    architecture: Any
+    kind: KernelKind
+
+    @property
+    def traceable(self) -> bool:
+        """Whether `jax.jit` may trace a call; not so where blocks are computed elsewhere."""
+        return True
+
+    @property
+    def members(self) -> tuple["Kernel", ...]:
+        """The kernels that `at` draws from: this one alone, unless it is a mixture."""
+        return (self,)
+
+    def at(self, key: PRNGKeyArray) -> "Kernel":
+        """The kernel to use for one step: itself, unless it depends on a random key."""
+        del key
+        return self
+
+    def __call__(self, x1: Rows, x2: Rows | None = None) -> Float[Array, "n1 n2"]:
+        """The kernel block of `x1` with `x2`, or of `x1` with itself.
+
+        Args:
+            x1: images [n1, height, width, channel], or rows [n1, feature].
+            x2: the same for n2; None: `x1` with itself.
+
+        Returns:
+            [n1, n2], in the dtype of the arguments.
+
+        Raises:
+            InputError: the arguments are no floating point numbers, are of different shapes but
+                for the number of rows, or do not fit the architecture.
+        """
+        self._check(x1)
+        if x2 is None:
+            return _jitted_self(self, jnp.asarray(x1))
+        self._check(x2)
+        if x1.shape[1:] != x2.shape[1:]:
+            raise InputError(
+                "both arguments of a kernel must have rows of one shape; "
+                f"got {x1.shape[1:]} and {x2.shape[1:]}"
+            )
+        return _jitted_cross(self, jnp.asarray(x1), jnp.asarray(x2))
+
+    def _check(self, x: Rows) -> None:
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise InputError(
+                f"a kernel takes floating point images; got {x.dtype}. "
+                "Preprocess them (kernel_distill.data), or convert with astype('float32')."
+            )
+        if x.ndim < 2 or 0 in x.shape:
+            raise InputError(
+                "a kernel takes images [n, height, width, channel] or rows [n, feature], "
+                f"none of them empty; got shape {x.shape}"
+            )
+        self.architecture.check_images(x.shape[1:])
+
+    @abstractmethod
+    def cross(
+        self, x1: Float[Array, "n1 *shape"], x2: Float[Array, "n2 *shape"]
+    ) -> Float[Array, "n1 n2"]:
+        """The block of two sets; arguments are checked already."""
+
+    @abstractmethod
+    def of_self(self, x: Float[Array, "n *shape"]) -> Float[Array, "n n"]:
+        """The kernel of a set with itself; arguments are checked already."""
+
+
+# jitted here, once for all: neural-tangents in float64 outside jit ends JAX 0.10.2 with a
+# segmentation fault, and the closed forms want their elementwise parts fused
+@functools.partial(jax.jit, static_argnums=0)
+def _jitted_cross(
+    kernel: Kernel, x1: Float[Array, "n1 *shape"], x2: Float[Array, "n2 *shape"]
+) -> Float[Array, "n1 n2"]:
+    return kernel.cross(x1, x2)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _jitted_self(kernel: Kernel, x: Float[Array, "n *shape"]) -> Float[Array, "n n"]:
+    return kernel.of_self(x)
+
+
+def check_kind(kind: str) -> None:
+    """Raises UnknownNameError unless `kind` is "ntk" or "nngp"."""
+    if kind not in ("ntk", "nngp"):
+        raise unknown_name("kernel", kind, ("ntk", "nngp"))
