@@ -1,0 +1,59 @@
+"""Arrays in an .npz file."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from kernel_distill._errors import DamagedFileError, InputError
+from kernel_distill.data._source import Raw
+
+_REQUIRED = ("images", "labels")
+_OPTIONAL = ("test_images", "test_labels", "class_names")
+
+
+def read_npz(path: Path) -> Raw:
+    """`images`, `labels`, and if there are any `test_images`, `test_labels`, `class_names`.
+
+    Raises:
+        InputError: an array is missing, or a member is pickled (it would run code when read).
+        DamagedFileError: the file is truncated, altered, or no .npz at all.
+    """
+    arrays = {}
+    try:
+        # allow_pickle=False also where the file as a whole is a pickle
+        with np.load(path, allow_pickle=False) as file:
+            if isinstance(file, np.ndarray):
+                raise InputError(f"{path} must be an .npz file; got a single array (.npy).")
+            missing = [name for name in _REQUIRED if name not in file.files]
+            if missing:
+                raise InputError(
+                    f"{path} must hold the arrays 'images' and 'labels' (and may hold "
+                    f"{', '.join(map(repr, _OPTIONAL))}); got {sorted(file.files)}. Save it with "
+                    "numpy.savez_compressed(path, images=images, labels=labels)."
+                )
+            for name in (*_REQUIRED, *_OPTIONAL):
+                if name in file.files:
+                    arrays[name] = file[name]
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        if "allow_pickle" in str(error) or "pickle" in str(error):
+            raise InputError(
+                f"{path} holds pickled objects, which could run code when read, and is refused. "
+                "Save plain arrays: numbers, and labels as integers or str (not dtype=object)."
+            ) from error
+        raise DamagedFileError(
+            f"{path} is no whole .npz file ({error}). Take another copy of it."
+        ) from error
+    class_names = arrays.get("class_names")
+    return Raw(
+        name=path.stem,
+        version=None,
+        train_images=arrays["images"],
+        train_labels=arrays["labels"],
+        test_images=arrays.get("test_images"),
+        test_labels=arrays.get("test_labels"),
+        class_names=None if class_names is None else [str(name) for name in class_names],
+        place=f"{path}: ",
+    )
