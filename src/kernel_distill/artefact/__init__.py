@@ -1,0 +1,19 @@
+"""The distilled data set and the folder of a run: save, load, checkpoints, pictures."""
+
+from kernel_distill.artefact._checkpoints import Checkpoint as Checkpoint
+from kernel_distill.artefact._checkpoints import Checkpoints as Checkpoints
+from kernel_distill.artefact._checkpoints import (
+    DamagedCheckpointWarning as DamagedCheckpointWarning,
+)
+from kernel_distill.artefact._config import read_config as read_config
+from kernel_distill.artefact._distilled import FORMAT_VERSION as FORMAT_VERSION
+from kernel_distill.artefact._distilled import Distilled as Distilled
+from kernel_distill.artefact._distilled import load as load
+from kernel_distill.artefact._files import write_atomically as write_atomically
+from kernel_distill.artefact._metadata import device_description as device_description
+from kernel_distill.artefact._metadata import package_versions as package_versions
+from kernel_distill.artefact._run import Run as Run
+from kernel_distill.artefact._run import holds_run as holds_run
+from kernel_distill.artefact._run import read_metrics as read_metrics
+from kernel_distill.artefact._tree import pack as pack
+from kernel_distill.artefact._tree import unpack as unpack

@@ -1,0 +1,297 @@
+"""A run's folder: its settings, log, checkpoints and results, and who may write there."""
+
+import contextlib
+import errno
+import io
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from kernel_distill._errors import DamagedFileError, InputError
+from kernel_distill.artefact import _json
+from kernel_distill.artefact._checkpoints import Checkpoints
+from kernel_distill.artefact._config import differences, dump_config, read_config
+from kernel_distill.artefact._distilled import FILE_NAME as DISTILLED
+from kernel_distill.artefact._distilled import Distilled
+from kernel_distill.artefact._files import (
+    PathLike,
+    is_unfinished,
+    remove_unfinished,
+    storage_error,
+    write_atomically,
+)
+
+CONFIG = "config.yaml"
+METRICS = "metrics.jsonl"
+RESULT = "result.json"
+CHECKPOINTS = "checkpoints"
+_LOCK = ".lock"
+_FILES = (
+    DISTILLED,
+    "preprocessing.npz",
+    METRICS,
+    RESULT,
+    "images.png",
+    "curves.png",
+    "labels.png",
+)
+# how to run, not what: they may differ when a run goes on
+_NOT_SETTINGS = frozenset({"out", "resume", "overwrite", "config"})
+# tells a run's folder from one of the user's own that happens to have a config.yaml
+_HEADER = "# Settings of a kernel-distill run; run it again with --config and this file.\n"
+
+
+class Run:
+    """A run's folder, open for writing by this process alone. Made by `Run.create`.
+
+    Attributes:
+        path: the folder.
+        config: the settings, as saved.
+        checkpoints: its `Checkpoints`.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any], lock: IO[str]) -> None:
+        self.path = path
+        self.config = config
+        self.checkpoints = Checkpoints(path / CHECKPOINTS)
+        self._lock = lock
+
+    @classmethod
+    def create(
+        cls,
+        path: PathLike,
+        config: dict[str, Any],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> "Run":
+        """Open the folder `path` for a run with the settings `config`.
+
+        Args:
+            path: new, empty, or the folder of a run where `resume` or `overwrite` is given.
+            config: all settings, of what YAML can hold. `out`, `resume`, `overwrite` and
+                `config` at its top may differ when a run is resumed, nothing else.
+            resume: go on with the run that is there.
+            overwrite: begin anew. Removes what a run writes, and no other file.
+
+        Raises:
+            InputError: the folder holds a run and neither is given; it holds something else
+                (never touched); there is no run to resume, or its settings differ; another
+                process is writing there.
+            StorageError: the folder cannot be made or written to.
+        """
+        path = Path(path)
+        if resume and overwrite:
+            raise InputError("resume and overwrite exclude each other; got both")
+        if resume and not holds_run(path):
+            raise InputError(f"there is no run to resume in {path}; leave out --resume to begin")
+        if not resume and not holds_run(path) and _holds_other(path):
+            raise InputError(
+                f"{path} must be new, empty or the folder of a run; it holds other files (such as "
+                f"{_holds_other(path)}), which are left alone. Choose another folder with --out."
+            )
+        lock = _lock(path)
+        try:
+            if resume:
+                config = _same_config(path, config)
+            elif holds_run(path) and not overwrite:
+                raise InputError(
+                    f"{path} already holds a run. Go on with it: --resume. Begin anew and lose "
+                    "it: --overwrite. Or choose another folder with --out."
+                )
+            else:
+                _remove_run(path)
+                config = _json.plain(
+                    {key: value for key, value in config.items() if key not in _NOT_SETTINGS}
+                )
+                write_atomically(path / CONFIG, (_HEADER + dump_config(config)).encode())
+            remove_unfinished(path)
+        except BaseException:
+            lock.close()
+            raise
+        return cls(path, config, lock)
+
+    def log(self, *, step: int, **metrics: Any) -> None:
+        """Append one line to `metrics.jsonl`: the step and its numbers.
+
+        Numbers that are not finite are written as null. A line is there whole or not at all.
+
+        Raises:
+            InputError: a value has no JSON form.
+            StorageError: it could not be written; the earlier lines are whole.
+        """
+        line = (_json.text(_json.plain({"step": step, **metrics})) + "\n").encode()
+        path = self.path / METRICS
+        try:
+            with open(path, "ab", buffering=0) as file:
+                size = file.seek(0, io.SEEK_END)
+                try:
+                    if file.write(line) != len(line):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                except OSError:
+                    file.truncate(size)
+                    raise
+        except OSError as error:
+            raise storage_error(path, error) from error
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The logged lines, in their order. A last line that a kill cut short is left out.
+
+        Raises:
+            DamagedFileError: a line before the last is not what `log` writes.
+        """
+        return read_metrics(self.path)
+
+    def rewind(self, step: int) -> None:
+        """Drop the logged lines after `step`, for a run that goes on from there.
+
+        Lines that cannot be read are dropped too. -1 drops all.
+        """
+        path = self.path / METRICS
+        if path.exists():
+            lines = path.read_bytes().splitlines(keepends=True)
+            kept = [line for line in lines if (entry := _entry(line)) and entry["step"] <= step]
+            write_atomically(path, b"".join(kept))
+
+    def save_distilled(self, distilled: Distilled) -> None:
+        """Write `distilled.npz`."""
+        distilled.save(self.path / DISTILLED)
+
+    def save_result(self, result: Mapping[str, Any]) -> None:
+        """Write `result.json`."""
+        text = json.dumps(_json.plain(result), indent=2, ensure_ascii=False)
+        write_atomically(self.path / RESULT, (text + "\n").encode())
+
+    def close(self) -> None:
+        """Let other processes write here. The end of the process does it too."""
+        self._lock.close()
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def holds_run(path: PathLike) -> bool:
+    """Whether the folder `path` is that of a run: it has the settings that a run writes first."""
+    try:
+        with open(Path(path) / CONFIG, encoding="utf-8") as file:
+            return file.read(len(_HEADER)) == _HEADER
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def read_metrics(path: PathLike) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl` in the folder of a run, as `Run.metrics` gives them."""
+    file = Path(path) / METRICS
+    if not file.exists():
+        return []
+    lines = file.read_bytes().splitlines(keepends=True)
+    entries = []
+    for number, line in enumerate(lines, start=1):
+        entry = _entry(line)
+        if entry is not None:
+            entries.append(entry)
+        elif number < len(lines):
+            raise DamagedFileError(
+                f"line {number} of {file} is not a line of JSON with a step: {line[:60]!r}. "
+                "Remove it, or restore the file from a copy."
+            )
+    return entries
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """The entry of a whole line, None for anything else."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    whole = line.endswith(b"\n") and isinstance(entry, dict) and isinstance(entry.get("step"), int)
+    return entry if whole else None
+
+
+def _holds_other(path: Path) -> str:
+    """The name of a file there that is not a run's own leftover, empty where there is none."""
+    if not path.exists():
+        return ""
+    if not path.is_dir():
+        return path.name
+    for entry in sorted(path.iterdir()):
+        if entry.name != _LOCK and not is_unfinished(entry):
+            return entry.name
+    return ""
+
+
+def _remove_run(path: Path) -> None:
+    # the settings stay until they are replaced: while they are there, this is a run's folder, and
+    # a process killed here leaves one that can be overwritten again
+    checkpoints = path / CHECKPOINTS
+    own = [path / name for name in _FILES]
+    own += [
+        *checkpoints.glob("step_*.safetensors"),
+        *checkpoints.glob("step_*.safetensors.damaged"),
+    ]
+    try:
+        for file in own:
+            file.unlink(missing_ok=True)
+        remove_unfinished(checkpoints)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    with contextlib.suppress(OSError):  # not empty where a user put something there
+        checkpoints.rmdir()
+
+
+def _same_config(path: Path, given: dict[str, Any]) -> dict[str, Any]:
+    saved = read_config(path / CONFIG)
+    lines = differences(saved, _json.plain(given), ignored=_NOT_SETTINGS)
+    if lines:
+        raise InputError(
+            f"a run goes on with the settings it began with ({path / CONFIG}); these differ: "
+            f"{'; '.join(lines)}. Give the saved ones (--config {path / CONFIG}), or begin a new "
+            "run in another folder."
+        )
+    return saved
+
+
+def _lock(path: Path) -> IO[str]:
+    """The open lock file: whoever holds it may write; the end of the process lets go of it."""
+    import fcntl  # not on Windows, where the rest of the library can still be imported
+
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        file = open(path / _LOCK, "a+", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise storage_error(path / _LOCK, error) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+    except BlockingIOError as error:
+        file.seek(0)
+        owner = file.read().strip()
+        file.close()
+        raise InputError(
+            f"another process{f' (number {owner})' if owner else ''} is writing the run in {path}; "
+            "wait for its end, stop it, or choose another folder with --out"
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            file.close()
+            raise storage_error(path / _LOCK, error) from error
+        warnings.warn(
+            f"{path} is on a file system without locks ({error.strerror}): see to it yourself "
+            "that only one process writes there",
+            stacklevel=3,
+        )
+    return file
