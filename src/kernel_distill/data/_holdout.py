@@ -6,6 +6,11 @@ from jaxtyping import Bool, Int
 from kernel_distill._errors import InputError
 
 
+def most_to_hold_out(labels: Int[np.ndarray, "n"], *, num_classes: int) -> int:
+    """How many examples can be held out so that each class keeps one."""
+    return int(np.sum(np.maximum(np.bincount(labels, minlength=num_classes) - 1, 0)))
+
+
 def hold_out(
     labels: Int[np.ndarray, "n"], size: int, *, num_classes: int, seed: int, what: str
 ) -> Bool[np.ndarray, "n"]:
@@ -28,7 +33,7 @@ def hold_out(
         InputError: `size` leaves too little to train on.
     """
     count = np.bincount(labels, minlength=num_classes)
-    most = int(np.sum(np.maximum(count - 1, 0)))
+    most = most_to_hold_out(labels, num_classes=num_classes)
     if size > most:
         raise InputError(
             f"{what} must leave at least one training example of each class; got {what}={size} "

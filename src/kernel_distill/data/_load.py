@@ -1,5 +1,6 @@
 """From a name, a path or arrays to a data set that is split and preprocessed."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ from kernel_distill._errors import InputError
 from kernel_distill.data._csv import read_csv
 from kernel_distill.data._digits import read_digits
 from kernel_distill.data._folder import read_folder
-from kernel_distill.data._holdout import hold_out
+from kernel_distill.data._holdout import hold_out, most_to_hold_out
 from kernel_distill.data._npz import read_npz
 from kernel_distill.data._preprocessing import Preprocessing
 from kernel_distill.data._resize import resize_all
@@ -27,14 +28,14 @@ _TEST_SHARE, _MOST_TEST = 5, 10000
 def load(
     dataset: str | Path = "digits",
     *,
-    data_dir: str | None = None,
+    data_dir: str | Path | None = None,
     validation_size: int | None = None,
     test_size: int | None = None,
     split_seed: int = 0,
     image_size: int | None = None,
     preprocessing: str = "standardise",
     zca_regularisation: float = 0.1,
-    whitening: str | None = None,
+    whitening: str | Path | None = None,
 ) -> Dataset:
     """Load a data set by name or path, split and preprocessed.
 
@@ -74,14 +75,14 @@ def load(
     """
     settings = Settings(
         dataset=str(dataset),
-        data_dir=data_dir,
+        data_dir=None if data_dir is None else str(data_dir),
         validation_size=validation_size,
         test_size=test_size,
         split_seed=split_seed,
         image_size=image_size,
         preprocessing=cast(Recipe, preprocessing),
         zca_regularisation=zca_regularisation,
-        whitening=whitening,
+        whitening=None if whitening is None else str(whitening),
     )
     return _assemble(_read(dataset, settings), settings)
 
@@ -93,14 +94,14 @@ def from_arrays(
     test_labels: Any = None,
     *,
     name: str = "arrays",
-    class_names: tuple[str, ...] | None = None,
+    class_names: Sequence[str] | None = None,
     validation_size: int | None = None,
     test_size: int | None = None,
     split_seed: int = 0,
     image_size: int | None = None,
     preprocessing: str = "standardise",
     zca_regularisation: float = 0.1,
-    whitening: str | None = None,
+    whitening: str | Path | None = None,
 ) -> Dataset:
     """A data set from arrays; settings, defaults and errors are those of `load`.
 
@@ -121,7 +122,7 @@ def from_arrays(
         image_size=image_size,
         preprocessing=cast(Recipe, preprocessing),
         zca_regularisation=zca_regularisation,
-        whitening=whitening,
+        whitening=None if whitening is None else str(whitening),
     )
     raw = Raw(
         name=name,
@@ -176,7 +177,11 @@ def _assemble(raw: Raw, settings: Settings) -> Dataset:
 
     validation_size = settings.validation_size
     if validation_size is None:
-        validation_size = min(_MOST_VALIDATION, len(labels) // _VALIDATION_SHARE)
+        validation_size = min(
+            _MOST_VALIDATION,
+            len(labels) // _VALIDATION_SHARE,
+            most_to_hold_out(labels, num_classes=num_classes),
+        )
     validation = hold_out(
         labels,
         validation_size,
@@ -252,5 +257,5 @@ def _recipe(
         "preprocessing": settings.preprocessing,
     }
     if settings.preprocessing == "zca":
-        recipe["zca_regularisation"] = settings.zca_regularisation
+        recipe["zca_regularisation"] = float(settings.zca_regularisation)
     return recipe

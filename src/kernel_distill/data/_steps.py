@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from kernel_distill._errors import InputError
+from kernel_distill.data._memory import require_memory
 
 Blocks = Callable[[], Iterable[Float[np.ndarray, "n *shape"]]]
 """Called, it yields the training images block by block; a step may read them more than once."""
@@ -101,6 +102,12 @@ class Whiten:
         total, moment = 0, np.zeros(())
         for block in blocks():
             rows = _rows(block)
+            if total == 0:  # three d x d matrices in float64 are alive in the decomposition
+                require_memory(
+                    24 * rows.shape[1] ** 2,
+                    what=f"whitening of images with {rows.shape[1]} numbers",
+                    remedy="Make the images smaller with image_size, or take 'standardise'.",
+                )
             total += len(rows)
             moment = moment + rows.T @ rows
         moment /= total

@@ -4,12 +4,14 @@ import contextlib
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from kernel_distill._errors import InputError, unknown_name
+from kernel_distill.data._memory import require_memory
 from kernel_distill.data._resize import resize
 from kernel_distill.data._source import Raw
 
@@ -34,14 +36,7 @@ def read_tfds(name: str, *, data_dir: str | None, image_size: int | None) -> Raw
             set, or its images differ in size and `image_size` is None.
     """
     with _quietly():
-        import tensorflow as tf
-        import tensorflow_datasets as tfds
-
-        # JAX wants the GPU's memory for itself; fails only where the user's own program has
-        # started TensorFlow on it already
-        with contextlib.suppress(RuntimeError):
-            tf.config.set_visible_devices([], "GPU")
-
+        tfds = _import()
         # tensorflow_datasets reads the variable once, when it is imported
         data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
         try:
@@ -87,9 +82,8 @@ def read_tfds(name: str, *, data_dir: str | None, image_size: int | None) -> Raw
 
 def known_names(*, data_dir: str | None) -> set[str]:
     """Every name that TensorFlow Datasets knows, and those prepared in `data_dir`."""
-    import tensorflow_datasets as tfds
-
-    names = set(tfds.list_builders(with_community_datasets=False))
+    with _quietly():
+        names = set(_import().list_builders(with_community_datasets=False))
     if data_dir and os.path.isdir(data_dir):
         names |= {entry.name for entry in os.scandir(data_dir) if entry.is_dir()}
     return names - {"downloads"}
@@ -105,23 +99,55 @@ def unknown_data_set(name: str, *, data_dir: str | None) -> InputError:
     )
 
 
+def _import() -> Any:
+    """tensorflow_datasets, with TensorFlow kept off the GPU, whose memory JAX wants for itself."""
+    with _stderr_held_back() if "tensorflow" not in sys.modules else contextlib.nullcontext():
+        import tensorflow as tf
+        import tensorflow_datasets as tfds
+
+        # fails only where the user's own program has started TensorFlow on the GPU already
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices([], "GPU")
+    return tfds
+
+
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """Without TensorFlow's start-up lines, and without its search for Google credentials."""
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "NO_GCE_CHECK": "true"}
-    before = {key: os.environ.get(key) for key in quiet}
+    added = {key: value for key, value in quiet.items() if key not in os.environ}
     logger = logging.getLogger("absl")
     level = logger.level
-    if "tensorflow" not in sys.modules:
-        os.environ.update({key: value for key, value in quiet.items() if before[key] is None})
+    os.environ.update(added)
     logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
         logger.setLevel(level)
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
+        for key in added:
+            os.environ.pop(key, None)
+
+
+@contextlib.contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    """Keep what C++ libraries write to stderr, which no setting stops, unless there is an error."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # a process without stderr
+        yield
+        return
+    with tempfile.TemporaryFile() as held_back:
+        sys.stderr.flush()
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held_back.seek(0)
+            os.write(stderr, held_back.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _prepare(builder: Any, name: str) -> None:
@@ -189,6 +215,11 @@ def _read(
     height, width, channel = feature.shape
     if image_size is not None:
         height = width = image_size
+    require_memory(
+        total * height * width * channel * (np.dtype(feature.np_dtype).itemsize + 4),
+        what=f"data set {builder.name!r}, split {split!r},",
+        remedy="Make the images smaller with image_size, or give a part as an .npz.",
+    )
     labels = np.empty(total, np.int64)
     images = np.empty((total, height, width, channel), feature.np_dtype)
     resized = feature.shape[:2] != (height, width)
