@@ -1,0 +1,54 @@
+"""What all tests share: shapes checked as they run, and the data they look at."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+# for good, not in a `with`: what is imported inside functions is checked too
+install_import_hook("kernel_distill", "beartype.beartype")
+
+# TensorFlow's start-up lines: here, and in the processes that tests start
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
+@dataclass(frozen=True)
+class NaturalImages:
+    """Some images of MNIST and CIFAR-10, as many of each class: uint8 and int32, read-only."""
+
+    mnist_images: np.ndarray
+    mnist_labels: np.ndarray
+    cifar10_images: np.ndarray
+    cifar10_labels: np.ndarray
+
+
+@pytest.fixture(scope="session")
+def natural() -> NaturalImages:
+    with np.load(Path(__file__).parent / "fixtures" / "natural_images.npz") as file:
+        arrays = dict(file)
+    for array in arrays.values():
+        array.flags.writeable = False
+    return NaturalImages(**arrays)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared data: whole data sets, which the tests of the engine do without."""
+    folder = os.environ.get("KERNEL_DISTILL_SHARED")
+    if not folder:
+        pytest.skip("needs the shared data: set KERNEL_DISTILL_SHARED to their folder")
+    return Path(folder).resolve(strict=True)
+
+
+@pytest.fixture(autouse=True)
+def _precision_restored() -> Iterator[None]:
+    """The command line switches JAX to 64 bits; a test that calls it leaves no trace."""
+    before = jax.config.jax_enable_x64
+    yield
+    jax.config.update("jax_enable_x64", before)
