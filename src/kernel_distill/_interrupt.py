@@ -1,0 +1,57 @@
+"""Ctrl-C and SIGTERM, held back until a step is whole and its state saved."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped by a signal after its state was saved.
+
+    Attributes:
+        signal_number: SIGINT or SIGTERM; a process ended by it exits with 128 more.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
+        self.signal_number = signal_number
+
+
+class HeldSignals:
+    """What has arrived while signals are held back."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def raise_if_received(self) -> None:
+        """Raises Interrupted if a signal has arrived."""
+        if self.received is not None:
+            raise Interrupted(self.received)
+
+    def _receive(self, signal_number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.received is not None:  # a second one does not wait
+            raise Interrupted(signal_number)
+        self.received = signal_number
+
+
+@contextmanager
+def held_signals() -> Iterator[HeldSignals]:
+    """Holds SIGINT and SIGTERM back within the block; ask with `raise_if_received` between steps.
+
+    Outside the main thread Python delivers no signals, and nothing is held.
+    """
+    held = HeldSignals()
+    if threading.current_thread() is not threading.main_thread():
+        yield held
+        return
+    before = {
+        number: signal.signal(number, held._receive) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield held
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

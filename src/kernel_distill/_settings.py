@@ -1,0 +1,53 @@
+"""Settings dataclasses from keyword arguments, and the progress that a long run reports."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from kernel_distill._errors import unknown_name
+
+SettingsType = TypeVar("SettingsType")
+
+
+def make_settings(settings: type[SettingsType], given: Mapping[str, Any]) -> SettingsType:
+    """`settings(**given)`, with the nearest known names in the error about an unknown one.
+
+    Raises:
+        UnknownNameError: a name in `given` is no field of `settings`.
+    """
+    known = [entry.name for entry in fields(settings)]  # type: ignore[arg-type]
+    for name in given:
+        if name not in known:
+            raise unknown_name("setting", name, known)
+    return settings(**given)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step: steps done (KIP), or blocks of targets (Label Solve).
+        steps: how many there will be.
+        metrics: what was last measured, by the names of metrics.jsonl.
+    """
+
+    step: int
+    steps: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+Report = Callable[[Progress], None]
+
+
+def log_spaced(step: int) -> bool:
+    """Whether a step is one of the checkpoints: eight a decade up to 1,000, then every 500.
+
+    Nguyen et al. 2021b checkpoint so; validation happens at the same steps.
+    """
+    if step >= 1000:
+        return step % 500 == 0
+    return step in _FIRST_THOUSAND
+
+
+_FIRST_THOUSAND = {0} | {round(10 ** (eighth / 8)) for eighth in range(24)}

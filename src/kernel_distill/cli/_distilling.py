@@ -1,0 +1,75 @@
+"""What the distilling commands have in common: from the options to the printed result."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from kernel_distill import data
+from kernel_distill.cli._options import KernelOptions, OutputOptions
+from kernel_distill.cli._show import line, paths, progress_bar, table
+from kernel_distill.data import Dataset, one_hot
+from kernel_distill.evaluation import measure
+from kernel_distill.kernels import Kernel
+from kernel_distill.results import Result
+
+_PICTURES = ("images.png", "curves.png", "labels.png")
+_LARGEST_FULL_SOLVE = 5000
+
+
+def run_distillation(
+    command: str,
+    distill: Callable[..., Result],
+    *,
+    data_settings: data.Settings,
+    kernel_options: KernelOptions,
+    settings: Any,
+    output: OutputOptions,
+) -> None:
+    """Loads, distils, writes the run directory and prints the table.
+
+    Args:
+        command: its name, as it stands in config.yaml.
+        distill: `kip.distill` or `label_solve.distill`.
+        data_settings: which data set.
+        kernel_options: which kernel.
+        settings: the settings dataclass of `distill`.
+        output: where to.
+    """
+    kernel = kernel_options.build()
+    with output.open(command, (data_settings, kernel_options, settings)) as run:
+        dataset = data.load(**vars(data_settings))
+        with progress_bar(f"{command} {dataset.name}") as report:
+            result = distill(
+                kernel,
+                dataset,
+                key=jax.random.key(output.seed),
+                run=run,
+                report=report,
+                **vars(settings),
+            )
+        _print(result, dataset, kernel, ridge=settings.ridge)
+        line(f"The distilled set and its pictures ({result.seconds:.0f} s of distilling):")
+        paths(run.path, ("distilled.npz", *_PICTURES))
+
+
+def _print(result: Result, dataset: Dataset, kernel: Kernel, *, ridge: float) -> None:
+    size = len(result.distilled)
+    rows = [
+        (f"{size} natural images", _percent(result.initial_test_accuracy)),
+        (f"{size} distilled images", _percent(result.test_accuracy)),
+    ]
+    train = dataset.train
+    if len(train) <= _LARGEST_FULL_SOLVE:  # the solve is cubic: a second here, hours at 50,000
+        labels = one_hot(train.labels, train.num_classes)
+        accuracies = [
+            measure(member, train.images, labels, dataset.test, ridge=ridge).accuracy
+            for member in kernel.members
+        ]
+        rows.append((f"all {len(train)} training images", _percent(float(np.mean(accuracies)))))
+    table(f"Test accuracy on {dataset.name}", rows, ("learned from", "accuracy"))
+
+
+def _percent(accuracy: float) -> str:
+    return f"{100 * accuracy:.1f} %"

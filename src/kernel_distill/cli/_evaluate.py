@@ -1,0 +1,48 @@
+"""`kernel-distill evaluate`"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from kernel_distill import data
+from kernel_distill.artefact import load
+from kernel_distill.cli._show import table
+from kernel_distill.evaluation import evaluate
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Test accuracy of kernel ridge regression on a distilled set.
+
+    For example: kernel-distill evaluate runs/mnist
+    """
+
+    run_directory: tyro.conf.Positional[Path]
+    """A run directory, or a distilled .npz."""
+
+    data_dir: str | None = None
+    """Where TensorFlow Datasets keeps its prepared sets, if not where the run found them."""
+
+    def run(self) -> None:
+        distilled = load(self.run_directory)
+        whitening = self.run_directory / "preprocessing.npz"
+        dataset = data.load_as(
+            distilled.metadata,
+            data_dir=self.data_dir,
+            whitening=whitening if whitening.is_file() else None,
+        )
+        evaluation = evaluate(distilled, dataset.test)
+        architecture, kernel = distilled.metadata["architecture"], distilled.metadata["kernel"]
+        table(
+            f"{len(distilled)} distilled images of {dataset.name}",
+            [
+                (
+                    f"{architecture['name']} {kernel}",
+                    f"{len(dataset.test)}",
+                    f"{100 * evaluation.accuracy:.2f} %",
+                    f"{evaluation.loss:.5f}",
+                )
+            ],
+            ("kernel", "test images", "accuracy", "loss"),
+        )

@@ -1,0 +1,69 @@
+"""What a person sees: a progress bar, a table, paths."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kernel_distill._settings import Progress, Report
+
+_SHOWN = {"loss": ("loss", "{:.5f}"), "validation_accuracy": ("validation", "{:.1%}")}
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Report]:
+    """A bar with the loss, the validation accuracy and the time left; gives what to report to."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[metrics]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Bar(*columns) as bar:
+        task = bar.add_task(title, total=None, metrics="")
+        latest: dict[str, float] = {}
+
+        def report(progress: Progress) -> None:
+            latest.update(progress.metrics)
+            shown = [
+                f"{label} {form.format(latest[name])}"
+                for name, (label, form) in _SHOWN.items()
+                if name in latest
+            ]
+            bar.update(
+                task, total=progress.steps, completed=progress.step, metrics="  ".join(shown)
+            )
+
+        yield report
+
+
+def table(title: str, rows: list[tuple[str, ...]], header: tuple[str, ...]) -> None:
+    """Prints a table; the first column is text, the others are numbers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=title, title_justify="left", title_style="bold")
+    for number, name in enumerate(header):
+        grid.add_column(name, justify="left" if number == 0 else "right")
+    for row in rows:
+        grid.add_row(*row)
+    Console().print(grid)
+
+
+def line(text: str, **style: Any) -> None:
+    """Prints a line as it is: no markup, no wrapping of paths."""
+    from rich.console import Console
+
+    Console(soft_wrap=True, highlight=False).print(text, markup=False, **style)
+
+
+def paths(folder: Path, names: tuple[str, ...]) -> None:
+    """Prints where the files of a run are."""
+    for name in names:
+        if (folder / name).exists():
+            line(f"  {folder / name}")

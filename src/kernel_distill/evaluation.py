@@ -1,0 +1,124 @@
+"""How well a distilled set teaches: the accuracy of kernel ridge regression on it."""
+
+import functools
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from kernel_distill._errors import InputError
+from kernel_distill.artefact import Distilled
+from kernel_distill.data import Split, one_hot
+from kernel_distill.kernels import Kernel, RidgeRegression, from_metadata, ridge_regression
+
+Precision = Literal["float32", "float64"]
+Images = Float[np.ndarray, "n *shape"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` measured.
+
+    Attributes:
+        accuracy: the fraction of images whose largest prediction is their class.
+        loss: 0.5 times the mean squared error against the centred labels (one-hot minus 1/C).
+        predictions: [n, class].
+    """
+
+    accuracy: float
+    loss: float
+    predictions: Float[np.ndarray, "n class"]
+
+
+def evaluate(distilled: Distilled, split: Split, *, kernel: Kernel | None = None) -> Evaluation:
+    """Accuracy of kernel ridge regression on a distilled set.
+
+    Args:
+        distilled: what to learn from.
+        split: what to predict, preprocessed as the distilled set was.
+        kernel: by default the one that the set was distilled with, and its ridge.
+
+    Raises:
+        InputError: the split's preprocessing is not that of the distilled set, or the split
+            is empty; or the artefact names no kernel that can be built from a file.
+        NumericalError: the solve is not finite.
+    """
+    expected = distilled.metadata["preprocessing"]["fingerprint"]
+    if split.fingerprint != expected:
+        raise InputError(
+            f"the distilled set was made with preprocessing {expected}, the split has "
+            f"{split.fingerprint}: load the data set with the settings that the artefact's "
+            "metadata give under 'preprocessing'"
+        )
+    if kernel is None:
+        kernel = from_metadata(distilled.metadata["architecture"]).kernel(
+            distilled.metadata["kernel"]
+        )
+    return measure(
+        kernel, distilled.images, distilled.labels, split, ridge=distilled.metadata["ridge"]
+    )
+
+
+def measure(
+    kernel: Kernel,
+    support_images: Float[np.ndarray, "s *shape"] | Float[Array, "s *shape"],
+    support_labels: Float[np.ndarray, "s class"] | Float[Array, "s class"],
+    split: Split,
+    *,
+    ridge: float,
+    precision: Precision = "float32",
+) -> Evaluation:
+    """`evaluate` for a support that is no artefact (yet).
+
+    Raises:
+        InputError: the split is empty.
+        NumericalError: the solve is not finite.
+    """
+    if len(split) == 0:
+        raise InputError("there is nothing to evaluate on: the split is empty")
+    with jax.enable_x64(True):
+        support = jnp.asarray(support_images, precision)
+        regression = ridge_regression(kernel(support), jnp.asarray(support_labels), ridge=ridge)
+        predictions = np.concatenate(
+            [
+                _predict(kernel, regression, support, block)
+                for block in _blocks(np.asarray(split.images, precision))
+            ]
+        )[: len(split)]
+    difference = predictions - one_hot(split.labels, split.num_classes)
+    return Evaluation(
+        accuracy=float(np.mean(predictions.argmax(axis=1) == split.labels)),
+        loss=0.5 * float(np.mean(difference**2)),
+        predictions=predictions,
+    )
+
+
+def _blocks(images: Images, *, rows: int = 2000) -> list[Images]:
+    """Blocks of one size, so that one compilation serves them; the last is padded by repeats."""
+    rows = min(rows, len(images))
+    starts = range(0, len(images), rows)
+    return [
+        images[start : start + rows]
+        if start + rows <= len(images)
+        else images[np.minimum(np.arange(start, start + rows), len(images) - 1)]
+        for start in starts
+    ]
+
+
+def _predict(
+    kernel: Kernel, regression: RidgeRegression, support: Array, images: Images
+) -> Float[np.ndarray, "n class"]:
+    predict = _jitted_prediction if kernel.traceable else _prediction
+    return np.asarray(predict(kernel, regression, support, images))
+
+
+def _prediction(
+    kernel: Kernel, regression: RidgeRegression, support: Array, images: Array | Images
+) -> Array:
+    return regression.predict(kernel(images, support))
+
+
+_jitted_prediction = functools.partial(jax.jit, static_argnums=0)(_prediction)

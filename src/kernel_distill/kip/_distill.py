@@ -1,0 +1,292 @@
+"""Kernel Inducing Points: the support is learned by gradient descent through ridge regression."""
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from kernel_distill._errors import NumericalError
+from kernel_distill._interrupt import HeldSignals, held_signals
+from kernel_distill._settings import Progress, Report, log_spaced, make_settings
+from kernel_distill.artefact import Checkpoint, Run, pack, unpack
+from kernel_distill.data import ClassBalanced, Dataset, one_hot
+from kernel_distill.evaluation import measure
+from kernel_distill.kernels import UNSTABLE, Kernel
+from kernel_distill.kip._optimizers import make_optimizer
+from kernel_distill.kip._settings import Settings
+from kernel_distill.kip._step import Support, Update, jitted_step, step
+from kernel_distill.results import Outcome, Result, finish
+from kernel_distill.supports import real_support, support_size
+
+
+def distill(
+    kernel: Kernel,
+    data: Dataset,
+    *,
+    key: PRNGKeyArray,
+    run: Run | None = None,
+    report: Report | None = None,
+    **settings: Any,
+) -> Result:
+    """Distils a data set into learned images and labels with Kernel Inducing Points.
+
+    Minimises 0.5 times the mean squared error of kernel ridge regression, from the support to a
+    class-balanced batch of natural images drawn anew at every step. The result is the state with
+    the best validation accuracy (the last state where there are no validation images); the test
+    set is touched once, at the end. Source: Nguyen et al. 2021, algorithm 1.
+
+    Args:
+        kernel: a kernel of `kernels`, or a mixture, of which a step draws one member.
+        data: images [n, *shape] float32 and labels in three parts, from `data.load`.
+        key: all randomness of the run: the first support, batches, augmentation, kernels.
+        run: a run directory: checkpoints, metrics, results and pictures go there, and a run that
+            was stopped goes on from its last checkpoint, to the same bits.
+        report: called after every step and validation.
+        **settings: the fields of `kip.Settings`: images_per_class, steps, learning_rate, ...
+
+    Raises:
+        InputError: a setting is out of range, or more images are asked for than there are.
+        NumericalError: the loss is not finite; the last finite state is saved.
+        Interrupted: Ctrl-C or SIGTERM arrived; the state is saved.
+    """
+    chosen = make_settings(Settings, settings)
+    size = support_size(chosen.images_per_class, chosen.support_size, data, default_per_class=1)
+    with jax.enable_x64(True), held_signals() as held:
+        process = _Distillation(kernel, data, chosen, size, key, run, report)
+        outcome = process.go_on(held)
+        return finish(
+            outcome, method="kip", kernel=kernel, data=data, settings=chosen, key=key, run=run
+        )
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a checkpoint holds.
+
+    Attributes:
+        step: updates done.
+        support: the images and labels now.
+        optimizer_state: of the learned part of the support.
+        best: the support with the best validation accuracy so far.
+        best_step: when that was.
+        best_accuracy: its validation accuracy; None without validation images.
+        since_best: validations since then.
+        seconds: time spent in the loop, of interrupted runs too.
+    """
+
+    step: int
+    support: Support
+    optimizer_state: Any
+    best: Support
+    best_step: int = 0
+    best_accuracy: float | None = None
+    since_best: int = 0
+    seconds: float = 0.0
+
+    _TENSORS = ("support", "optimizer_state", "best")
+
+    def to_checkpoint(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        values = dict(self.__dict__)
+        return pack({name: values.pop(name) for name in self._TENSORS}), values
+
+    def from_checkpoint(self, checkpoint: Checkpoint) -> "_State":
+        template = {name: getattr(self, name) for name in self._TENSORS}
+        return _State(**unpack(template, checkpoint.tensors), **checkpoint.metadata)
+
+
+class _Distillation:
+    """A run of KIP: what stays the same in it, and the loop."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        data: Dataset,
+        settings: Settings,
+        size: int,
+        key: PRNGKeyArray,
+        run: Run | None,
+        report: Report | None,
+    ) -> None:
+        support_key, self._noise_key, self._step_key = jax.random.split(key, 3)
+        self._kernel, self._data, self._settings = kernel, data, settings
+        self._run, self._report = run, report
+        self._images = jnp.asarray(data.train.images)
+        self._labels = jnp.asarray(data.train.labels)
+        self._targets = ClassBalanced(data.train)
+        self._update = Update(
+            optimizer=make_optimizer(
+                settings.optimizer,
+                schedule=settings.schedule,
+                learning_rate=settings.learning_rate,
+                steps=settings.steps,
+            ),
+            learned=("images",) * settings.learn_images + ("labels",) * settings.learn_labels,
+            ridge=settings.ridge,
+            augment=settings.augment,
+            num_classes=data.num_classes,
+        )
+        images, classes = real_support(support_key, data.train, size)
+        self._noise = self._pixels_at_noise(images.shape)
+        self._initial: Support = {
+            "images": self._start(images),
+            "labels": jnp.asarray(one_hot(classes, data.num_classes), jnp.float64),
+        }
+        self._saved_at = time.monotonic()
+
+    def _start(self, images: Float[np.ndarray, "s *shape"]) -> Float[Array, "s *shape"]:
+        magnitude = np.sqrt(np.mean(self._data.train.images**2, dtype=np.float64))
+        noise = magnitude * jax.random.normal(self._noise_key, images.shape, jnp.float32)
+        if self._settings.start == "noise":
+            images = np.asarray(noise)
+        if self._noise is not None:
+            images = np.where(self._noise, noise, images)
+        return jnp.asarray(images, self._settings.precision)
+
+    def _pixels_at_noise(self, shape: tuple[int, ...]) -> Bool[Array, "s *shape"] | None:
+        """The corruption of Nguyen et al. 2021, section 4.3: the same fraction of every image."""
+        if self._settings.corruption == 0:
+            return None
+        key = jax.random.fold_in(self._noise_key, 1)
+        per_image = int(np.prod(shape[1:]))
+        order = jax.random.uniform(key, (shape[0], per_image), jnp.float32).argsort(axis=1)
+        rank = order.argsort(axis=1)
+        return (rank < round(self._settings.corruption * per_image)).reshape(shape)
+
+    def go_on(self, held: HeldSignals) -> Outcome:
+        """From the last checkpoint, or from the start, to the end."""
+        state = self._restored() or self._validated(self._first())
+        while not self._ended(state):
+            if held.received is not None:
+                self._save(state, keep=False)
+                held.raise_if_received()
+            state = self._stepped(state)
+            if log_spaced(state.step) or state.step == self._settings.steps:
+                state = self._validated(state)
+            elif time.monotonic() - self._saved_at > 120:
+                self._save(state, keep=False)
+        if self._data.validation.labels.size == 0:
+            state = replace(state, best=state.support, best_step=state.step)
+        return Outcome(
+            images=np.asarray(state.best["images"], np.float32),
+            labels=np.asarray(state.best["labels"], np.float32),
+            initial_images=np.asarray(self._initial["images"], np.float32),
+            initial_labels=np.asarray(self._initial["labels"], np.float32),
+            step=state.best_step,
+            steps=state.step,
+            seconds=state.seconds,
+        )
+
+    def _first(self) -> _State:
+        learned = {name: self._initial[name] for name in self._update.learned}
+        return _State(0, self._initial, self._update.optimizer.init(learned), self._initial)
+
+    def _restored(self) -> _State | None:
+        checkpoint = self._run.checkpoints.latest() if self._run else None
+        if checkpoint is None:
+            return None
+        assert self._run is not None
+        self._run.rewind(checkpoint.step)
+        return self._first().from_checkpoint(checkpoint)
+
+    def _ended(self, state: _State) -> bool:
+        patience = self._settings.patience
+        impatient = patience is not None and state.since_best >= patience
+        return impatient or state.step >= self._settings.steps
+
+    def _stepped(self, state: _State) -> _State:
+        """One update; the randomness of a step depends on its number alone, so a run can resume."""
+        begin = time.monotonic()
+        batch_key, augment_key, chance_key, kernel_key = jax.random.split(
+            jax.random.fold_in(self._step_key, state.step), 4
+        )
+        batch_size = min(self._settings.batch_size, len(self._data.train))
+        batch = self._targets.draw(batch_key, batch_size)
+        fraction = self._settings.augment_fraction if self._settings.augment else 0.0
+        augmented = fraction > float(jax.random.uniform(chance_key, (), jnp.float32))
+        kernel = self._kernel.at(kernel_key)
+        take_step = jitted_step if kernel.traceable else step
+        support, optimizer_state, metrics = take_step(
+            kernel,
+            self._update,
+            state.support,
+            state.optimizer_state,
+            self._images,
+            self._labels,
+            jnp.asarray(batch),
+            self._noise,
+            augment_key if augmented else None,
+        )
+        if not bool(metrics.pop("finite")):
+            self._fail(state)
+        following = replace(
+            state,
+            step=state.step + 1,
+            support=support,
+            optimizer_state=optimizer_state,
+            seconds=state.seconds + time.monotonic() - begin,
+        )
+        measured = {name: float(value) for name, value in metrics.items()}
+        if self._run and (following.step % 10 == 0 or log_spaced(following.step)):
+            self._run.log(step=following.step, **measured)
+        self._tell(following, measured)
+        return following
+
+    def _fail(self, state: _State) -> None:
+        saved = ""
+        if self._run:
+            self._save(state, keep=False)
+            saved = f" The last finite state, of step {state.step}, is saved in {self._run.path}."
+        raise NumericalError(
+            f"the loss or the support is not finite after step {state.step + 1}; {UNSTABLE}, or "
+            f"the learning rate ({self._settings.learning_rate}) is too large.{saved}"
+        )
+
+    def _validated(self, state: _State) -> _State:
+        """Measures the validation accuracy, keeps the best state, and saves a checkpoint."""
+        begin = time.monotonic()
+        metrics = {}
+        if len(self._data.validation):
+            evaluations = [
+                measure(
+                    member,
+                    state.support["images"],
+                    state.support["labels"],
+                    self._data.validation,
+                    ridge=self._settings.ridge,
+                    precision=self._settings.precision,
+                )
+                for member in self._kernel.members
+            ]
+            accuracy = float(np.mean([evaluation.accuracy for evaluation in evaluations]))
+            metrics["validation_accuracy"] = accuracy
+            metrics["validation_loss"] = float(np.mean([each.loss for each in evaluations]))
+            if state.best_accuracy is None or accuracy > state.best_accuracy:
+                state = replace(
+                    state,
+                    best=state.support,
+                    best_step=state.step,
+                    best_accuracy=accuracy,
+                    since_best=0,
+                )
+            else:
+                state = replace(state, since_best=state.since_best + 1)
+        state = replace(state, seconds=state.seconds + time.monotonic() - begin)
+        if self._run and metrics:
+            self._run.log(step=state.step, **metrics)
+        self._save(state, keep=True)
+        self._tell(state, metrics)
+        return state
+
+    def _save(self, state: _State, *, keep: bool) -> None:
+        if self._run:
+            tensors, metadata = state.to_checkpoint()
+            self._run.checkpoints.save(state.step, tensors, metadata, keep=keep)
+            self._saved_at = time.monotonic()
+
+    def _tell(self, state: _State, metrics: dict[str, float]) -> None:
+        if self._report:
+            self._report(Progress(state.step, self._settings.steps, metrics))

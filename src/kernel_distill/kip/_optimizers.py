@@ -1,0 +1,81 @@
+"""optax's optimisers and schedules, by name."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kernel_distill._errors import InputError, unknown_name
+
+
+def optimizer_names() -> tuple[str, ...]:
+    """The names of optax's optimisers that are made from a learning rate."""
+    import optax
+
+    return tuple(
+        name
+        for name in dir(optax)
+        if not name.startswith("_") and _takes_a_learning_rate(getattr(optax, name))
+    )
+
+
+def _takes_a_learning_rate(candidate: Any) -> bool:
+    if not inspect.isfunction(candidate):
+        return False
+    first, *others = [*inspect.signature(candidate).parameters.values(), None]
+    required = [each for each in others if each and each.default is inspect.Parameter.empty]
+    return first is not None and first.name == "learning_rate" and not required
+
+
+def check_optimizer(name: str) -> None:
+    """Raises unless `name` is an optimiser of optax that needs a gradient and nothing else.
+
+    Raises:
+        UnknownNameError: optax has no such optimiser.
+        InputError: it wants more, as L-BFGS and Polyak's steps want the value of the loss.
+    """
+    import optax
+
+    if name not in optimizer_names():
+        raise unknown_name("optimizer", name, optimizer_names())
+
+    def update(parameter: jax.Array) -> jax.Array:
+        optimizer = getattr(optax, name)(0.1)
+        return optimizer.update(parameter, optimizer.init(parameter), parameter)[0]
+
+    try:
+        jax.eval_shape(update, jnp.zeros(2, jnp.float32))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"optimizer {name!r} needs more than a gradient and a learning rate ({error}); "
+            "take another, adam for example"
+        ) from error
+
+
+# each from the peak learning rate and the number of steps
+SCHEDULES: dict[str, Callable[[Any, float, int], Any]] = {
+    "constant": lambda optax, rate, steps: optax.constant_schedule(rate),
+    "cosine": lambda optax, rate, steps: optax.cosine_decay_schedule(rate, steps),
+    "linear": lambda optax, rate, steps: optax.linear_schedule(rate, 0.0, steps),
+    "exponential": lambda optax, rate, steps: optax.exponential_decay(rate, steps, 0.01),
+    "warmup_cosine": lambda optax, rate, steps: optax.warmup_cosine_decay_schedule(
+        0.0, rate, max(1, steps // 10), max(2, steps)
+    ),
+    "one_cycle": lambda optax, rate, steps: optax.cosine_onecycle_schedule(max(1, steps), rate),
+}
+
+
+def make_optimizer(name: str, *, schedule: str, learning_rate: float, steps: int) -> Any:
+    """The `optax.GradientTransformation` of a name, with the schedule of another.
+
+    Args:
+        name: one of `optimizer_names()`.
+        schedule: one of `SCHEDULES`.
+        learning_rate: the peak of the schedule.
+        steps: the length of the run, over which the schedule goes down.
+    """
+    import optax
+
+    return getattr(optax, name)(SCHEDULES[schedule](optax, learning_rate, max(1, steps)))

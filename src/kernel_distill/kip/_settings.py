@@ -1,0 +1,96 @@
+"""The settings of a KIP run, for Python and the command line alike."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kernel_distill._errors import InputError, unknown_name
+from kernel_distill.data import check_augmentations
+from kernel_distill.kip._optimizers import SCHEDULES, check_optimizer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to distil and how; the fields are the arguments of `kip.distill`.
+
+    Raises:
+        InputError: a value is out of range, or a name is unknown; before any work.
+    """
+
+    images_per_class: int | None = None
+    """Images of each class; by default 1, unless the support size is given."""
+
+    support_size: int | None = None
+    """Images in all, as many of each class as of any other, instead of the images per class."""
+
+    steps: int = 800
+    """Steps of the optimiser."""
+
+    learning_rate: float = 0.01
+    """Its learning rate (the peak, where the schedule has one)."""
+
+    optimizer: str = "adam"
+    """Any optimiser of optax that needs a gradient and a learning rate: adam, sgd, lion, ..."""
+
+    schedule: str = "constant"
+    """How the learning rate goes on: constant, cosine, linear, exponential, warmup_cosine,
+    one_cycle."""
+
+    batch_size: int = 5000
+    """Natural images that the support must predict, drawn anew at every step, as many of each
+    class as of any other; at most the training set."""
+
+    ridge: float = 1e-6
+    """Regularisation: the solve uses K_ss + ridge * trace(K_ss)/s * I."""
+
+    learn_images: bool = True
+    """Whether the images are learned."""
+
+    learn_labels: bool = True
+    """Whether the labels are learned."""
+
+    start: Literal["real", "noise"] = "real"
+    """The first support: images of the training set, or Gaussian noise of their magnitude."""
+
+    augment: tuple[str, ...] = ()
+    """What is done at random to the natural images of a batch: flip, shift, rotate, crop."""
+
+    augment_fraction: float = 1.0
+    """The fraction of the batches that are augmented."""
+
+    corruption: float = 0.0
+    """The fraction of each support image's pixels that stay at random noise for good."""
+
+    precision: Literal["float32", "float64"] = "float32"
+    """Of the kernel blocks; the solve is float64 in any case."""
+
+    patience: int | None = None
+    """Stop after so many validations without a better accuracy; by default never."""
+
+    def __post_init__(self) -> None:
+        if self.images_per_class is not None and self.support_size is not None:
+            raise InputError(
+                "images_per_class and support_size say the same thing twice; got "
+                f"{self.images_per_class} and {self.support_size}: give one of them"
+            )
+        check_optimizer(self.optimizer)
+        if self.schedule not in SCHEDULES:
+            raise unknown_name("schedule", self.schedule, SCHEDULES)
+        check_augmentations(self.augment)
+        if self.start not in ("real", "noise"):
+            raise unknown_name("start", self.start, ("real", "noise"))
+        if self.precision not in ("float32", "float64"):
+            raise unknown_name("precision", self.precision, ("float32", "float64"))
+        if not (self.learn_images or self.learn_labels):
+            raise InputError("nothing is learned: learn_images and learn_labels are both off")
+        for name in ("images_per_class", "support_size", "batch_size", "patience"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise InputError(f"{name} must be 1 or more; got {value}")
+        if self.steps < 0:
+            raise InputError(f"steps must not be negative; got {self.steps}")
+        if not self.learning_rate > 0:
+            raise InputError(f"learning_rate must be positive; got {self.learning_rate}")
+        if not self.ridge >= 0:
+            raise InputError(f"ridge must not be negative; got {self.ridge}")
+        for name in ("augment_fraction", "corruption"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise InputError(f"{name} must lie between 0 and 1; got {value}")

@@ -1,0 +1,192 @@
+"""What a distillation gives back, and what it leaves in its run directory."""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from kernel_distill.artefact import (
+    Distilled,
+    Run,
+    curves_picture,
+    device_description,
+    images_picture,
+    labels_picture,
+    package_versions,
+    save_picture,
+)
+from kernel_distill.data import LABEL_CONVENTION, Dataset
+from kernel_distill.evaluation import measure
+from kernel_distill.kernels import Kernel
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an algorithm has found, before anything is tested.
+
+    Attributes:
+        images, labels: the support that the result is.
+        initial_images, initial_labels: the support it began with.
+        step: the step that the support is of.
+        steps: steps done (blocks of targets for Label Solve).
+        seconds: time they took.
+    """
+
+    images: Float[np.ndarray, "s *shape"]
+    labels: Float[np.ndarray, "s class"]
+    initial_images: Float[np.ndarray, "s *shape"]
+    initial_labels: Float[np.ndarray, "s class"]
+    step: int
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A distilled data set and what it was found to teach; accuracies are fractions.
+
+    Attributes:
+        distilled: the distilled set, to save, evaluate or train on.
+        initial: the support that it began with.
+        test_accuracy: of kernel ridge regression on the distilled set.
+        initial_test_accuracy: of the same on the initial support.
+        validation_accuracy: that of the distilled set; None without validation images.
+        steps: steps done (blocks of targets for Label Solve).
+        seconds: time they took, validation included.
+    """
+
+    distilled: Distilled
+    initial: Distilled
+    test_accuracy: float
+    initial_test_accuracy: float
+    validation_accuracy: float | None
+    steps: int
+    seconds: float
+
+
+def finish(
+    outcome: Outcome,
+    *,
+    method: str,
+    kernel: Kernel,
+    data: Dataset,
+    settings: Any,
+    key: PRNGKeyArray,
+    run: Run | None,
+) -> Result:
+    """Tests the outcome (the only look at the test set), and writes it down.
+
+    Args:
+        outcome: what the algorithm found.
+        method: "kip" or "label-solve".
+        kernel: the kernel that was used; a mixture is tested as the mean of its members.
+        data: the data set that was distilled.
+        settings: the settings dataclass of the method, with `ridge` and `precision`.
+        key: the randomness of the run, for the metadata.
+        run: where to write the artefact, the figures and the pictures.
+
+    Raises:
+        NumericalError: the ridge regression is not finite.
+        StorageError: a file could not be written.
+    """
+
+    def accuracy(images: np.ndarray, labels: np.ndarray, split: Any) -> float:
+        evaluations = [
+            measure(
+                member, images, labels, split, ridge=settings.ridge, precision=settings.precision
+            )
+            for member in kernel.members
+        ]
+        return float(np.mean([evaluation.accuracy for evaluation in evaluations]))
+
+    final, initial = (outcome.images, outcome.labels), (
+        outcome.initial_images,
+        outcome.initial_labels,
+    )
+    accuracies = {
+        "test_accuracy": accuracy(*final, data.test),
+        "initial_test_accuracy": accuracy(*initial, data.test),
+        "validation_accuracy": accuracy(*final, data.validation) if len(data.validation) else None,
+    }
+    metadata = {
+        "method": method,
+        "dataset": data.to_metadata(),
+        "architecture": kernel.architecture.to_metadata(),
+        "architectures": [member.architecture.to_metadata() for member in kernel.members],
+        "kernel": kernel.kind,
+        "ridge": settings.ridge,
+        "label_convention": LABEL_CONVENTION,
+        "preprocessing": data.preprocessing.to_metadata(),
+        "seed": np.asarray(jax.random.key_data(key)).tolist(),
+        "settings": asdict(settings),
+        "packages": package_versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    last = outcome.step == outcome.steps
+    distilled = Distilled(
+        *final,
+        metadata
+        | {"step": outcome.step, "state": "last" if last else "best", "metrics": accuracies},
+    )
+    result = Result(
+        distilled=distilled,
+        initial=Distilled(*initial, metadata | {"step": 0, "state": "initial"}),
+        steps=outcome.steps,
+        seconds=outcome.seconds,
+        **accuracies,
+    )
+    if run:
+        _write(result, data=data, run=run)
+    return result
+
+
+def _write(result: Result, *, data: Dataset, run: Run) -> None:
+    run.save_distilled(result.distilled)
+    if data.preprocessing.whitening is not None:
+        data.preprocessing.save_whitening(run.path / "preprocessing.npz")
+    run.save_result(
+        {
+            "test_accuracy": result.test_accuracy,
+            "initial_test_accuracy": result.initial_test_accuracy,
+            "validation_accuracy": result.validation_accuracy,
+            "support_size": len(result.distilled),
+            "steps": result.steps,
+            "wall_seconds": result.seconds,
+            "device": device_description(),
+        }
+    )
+    _draw(result, data=data, run=run)
+
+
+def _draw(result: Result, *, data: Dataset, run: Run) -> None:
+    size, step = len(result.distilled), result.distilled.metadata["step"]
+    before, after = (
+        data.preprocessing.invert_for_viewing(support.images)
+        for support in (result.initial, result.distilled)
+    )
+    captions = (
+        f"natural, {100 * result.initial_test_accuracy:.1f} % test accuracy",
+        f"distilled, {100 * result.test_accuracy:.1f} %",
+    )
+    title = f"{data.name}: {size} images, step {step}"
+    figures = {
+        "images.png": images_picture(
+            before,
+            after,
+            result.initial.labels,
+            data.class_names,
+            title=title,
+            captions=captions,
+        ),
+        "labels.png": labels_picture(
+            result.initial.labels, result.distilled.labels, data.class_names, title=title
+        ),
+    }
+    metrics = run.metrics()
+    if any("loss" in line for line in metrics):
+        figures["curves.png"] = curves_picture(metrics, title=title)
+    for name, figure in figures.items():
+        save_picture(run.path / name, figure)
