@@ -6,14 +6,19 @@ from kernel_distill.artefact._checkpoints import (
     DamagedCheckpointWarning as DamagedCheckpointWarning,
 )
 from kernel_distill.artefact._config import read_config as read_config
+from kernel_distill.artefact._curves_picture import curves_picture as curves_picture
 from kernel_distill.artefact._distilled import FORMAT_VERSION as FORMAT_VERSION
 from kernel_distill.artefact._distilled import Distilled as Distilled
 from kernel_distill.artefact._distilled import load as load
 from kernel_distill.artefact._files import write_atomically as write_atomically
+from kernel_distill.artefact._images_picture import images_picture as images_picture
+from kernel_distill.artefact._labels_picture import labels_picture as labels_picture
 from kernel_distill.artefact._metadata import device_description as device_description
 from kernel_distill.artefact._metadata import package_versions as package_versions
+from kernel_distill.artefact._pictures import save_pictures as save_pictures
 from kernel_distill.artefact._run import Run as Run
 from kernel_distill.artefact._run import holds_run as holds_run
 from kernel_distill.artefact._run import read_metrics as read_metrics
+from kernel_distill.artefact._style import save_picture as save_picture
 from kernel_distill.artefact._tree import pack as pack
 from kernel_distill.artefact._tree import unpack as unpack

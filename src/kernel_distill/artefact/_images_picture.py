@@ -1,0 +1,306 @@
+"""The support before and after distilling, on one sheet."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from kernel_distill._errors import InputError
+from kernel_distill.artefact._style import (
+    DPI,
+    INK,
+    SOFT,
+    classes_of,
+    new_figure,
+    shortened,
+    text_width,
+)
+from kernel_distill.artefact._table_picture import table_picture
+
+_MOST_CLASSES = 100  # more names than that cannot be read
+_MOST_IMAGES = 600  # a panel
+_MOST_A_CLASS = 50
+_WIDTH = 2700  # dots that the images of both panels may take
+_MARGIN = 64  # dots, like all lengths here: images then fall on whole ones
+
+Groups = dict[int, np.ndarray]  # the rows of each class
+
+
+def images_picture(
+    before: Float[np.ndarray, "s *shape"],
+    after: Float[np.ndarray, "s *shape"],
+    labels: Int[np.ndarray, "s"] | Float[np.ndarray, "s class"],
+    class_names: Sequence[str],
+    *,
+    title: str = "",
+    captions: tuple[str, str] = ("Before", "After"),
+) -> Any:
+    """A sheet with the support before and after, by class.
+
+    Where there are more images than can be looked at (over 50 a class, over 600 in all, over 100
+    classes), the first of each class are shown, and a line says so.
+
+    Args:
+        before: [s, height, width, channel] in natural colours, 0 to 1 (what is outside is clipped):
+            `Preprocessing.invert_for_viewing` gives them. Tables, [s, feature], are drawn as
+            points where they have two features, as a heat map otherwise, in their own units.
+        after: the same of the distilled support.
+        labels: the class of each image, or label vectors, whose largest entry is the class.
+        class_names: a name for each class.
+        title: above the whole.
+        captions: above the two panels; accuracies could stand here.
+
+    Returns:
+        A matplotlib Figure, for `save_picture`.
+
+    Raises:
+        InputError: shapes differ, or a class has no name.
+    """
+    if (
+        before.shape != after.shape
+        or before.ndim not in (2, 4)
+        or len(before) != len(labels)
+        or before.size == 0
+    ):
+        raise InputError(
+            "before and after must be images [s, height, width, channel] or tables [s, feature] "
+            f"of one shape, with a label each; got before.shape={before.shape}, "
+            f"after.shape={after.shape}, labels.shape={labels.shape}"
+        )
+    names = tuple(class_names)
+    classes = classes_of(labels, names)
+    if before.ndim == 2:
+        return table_picture(before, after, classes, names, title=title, captions=captions)
+    groups, note = _selected(classes)
+    layout = _layout(groups, before.shape[1:3])
+    return _draw(layout, (before, after), groups, names, (title, *captions, note))
+
+
+def _selected(classes: Int[np.ndarray, "s"]) -> tuple[Groups, str]:
+    """The rows to show of each class, and what to say of those left out."""
+    present = np.unique(classes)
+    shown = present[:_MOST_CLASSES]
+    most = min(_MOST_A_CLASS, max(1, _MOST_IMAGES // len(shown)))
+    groups = {int(label): np.flatnonzero(classes == label)[:most] for label in shown}
+    count = sum(map(len, groups.values()))
+    if count == len(classes):
+        return groups, ""
+    note = f"{count} of {len(classes)} images: the first {most} of each class"
+    if len(shown) < len(present):
+        note += f", for the first {len(shown)} of {len(present)} classes"
+    return groups, note
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the images are arranged; lengths in dots.
+
+    A panel (before, after) is a grid of classes, a class a grid of images.
+
+    Attributes:
+        across, down: images of one class.
+        class_columns, class_rows: classes of one panel.
+        stacked: the panels one above the other, not side by side.
+        names_left: names at the left of a class's images, not above them.
+        shrink, grow: each image is averaged over squares of `shrink` pixels, and each pixel drawn
+            as a square of `grow` dots: whole numbers keep it sharp and even.
+        image: width and height of an image then.
+    """
+
+    across: int
+    down: int
+    class_columns: int
+    class_rows: int
+    stacked: bool
+    names_left: bool
+    shrink: int = 1
+    grow: int = 1
+    image: tuple[int, int] = (0, 0)
+
+    @property
+    def gap(self) -> int:
+        return max(3, round(0.05 * self.image[0]))
+
+    @property
+    def class_gap(self) -> int:
+        one_row_each = self.names_left and self.down == 1
+        return self.gap if one_row_each else max(3 * self.gap, 12)
+
+    @property
+    def group(self) -> tuple[int, int]:
+        """Width and height of the images of one class."""
+        return (
+            self.across * (self.image[0] + self.gap) - self.gap,
+            self.down * (self.image[1] + self.gap) - self.gap,
+        )
+
+    @property
+    def name_size(self) -> float:
+        """In points; beside a class there is more room than above it."""
+        if self.names_left:
+            return float(np.clip(0.16 * self.group[1], 6.5, 11))
+        return float(np.clip(0.055 * self.group[0], 5, 10))
+
+    @property
+    def above(self) -> int:
+        """Room for a name above the images."""
+        return 0 if self.names_left else _dots(1.75 * self.name_size)
+
+    @property
+    def pitch(self) -> tuple[int, int]:
+        """From one class to the next."""
+        return self.group[0] + self.class_gap, self.group[1] + self.class_gap + self.above
+
+    @property
+    def panel(self) -> tuple[int, int]:
+        return (
+            self.class_columns * self.pitch[0] - self.class_gap,
+            self.class_rows * self.pitch[1] - self.class_gap,
+        )
+
+
+def _layout(groups: Groups, image_size: tuple[int, ...]) -> _Layout:
+    count, most = len(groups), max(map(len, groups.values()))
+    height, width = image_size
+    if count <= 12 and most <= 2:
+        # few images: a column a class, before above after
+        chosen = _Layout(1, most, count, 1, stacked=True, names_left=False)
+        images_wide = max(count, 8)
+    else:
+        names_left = count <= 20
+        candidates = [
+            _Layout(
+                across=math.ceil(most / down),
+                down=down,
+                class_columns=columns,
+                class_rows=math.ceil(count / columns),
+                stacked=False,
+                names_left=names_left,
+            )
+            for down, columns in product(
+                range(1, most + 1), (1,) if names_left else range(1, count + 1)
+            )
+        ]
+        chosen = min(candidates, key=lambda layout: _unease(layout, height / width))
+        images_wide = 2 * chosen.class_columns * chosen.across
+    target = float(np.clip(_WIDTH / images_wide, 40, 220))
+    shrink = math.ceil(width / target)
+    grow = max(1, int(target // width))
+    return _Layout(
+        chosen.across,
+        chosen.down,
+        chosen.class_columns,
+        chosen.class_rows,
+        stacked=chosen.stacked,
+        names_left=chosen.names_left,
+        shrink=shrink,
+        grow=grow,
+        image=(math.ceil(width / shrink) * grow, math.ceil(height / shrink) * grow),
+    )
+
+
+def _unease(layout: _Layout, ratio: float) -> float:
+    """How far from a sheet that is good to look at: 1.6 times as wide as high, a class a row."""
+    name = 0 if layout.names_left else 0.45
+    wide = 2 * layout.class_columns * layout.across
+    high = layout.class_rows * (layout.down * ratio + name)
+    places = layout.across * layout.down * layout.class_columns * layout.class_rows
+    empty = places / (places - layout.across * layout.down + 1) if layout.class_columns > 1 else 1
+    return abs(math.log(wide / high / 1.6)) + 0.1 * (layout.down - 1) + 0.1 * (empty - 1)
+
+
+def _draw(
+    layout: _Layout,
+    panels: tuple[np.ndarray, np.ndarray],
+    groups: Groups,
+    names: tuple[str, ...],
+    texts: tuple[str, str, str, str],
+) -> Any:
+    title, *captions, note = texts
+    size = layout.name_size
+    left = _MARGIN
+    if layout.names_left:
+        widest = max(text_width(shortened(names[label], size, 1.6), size) for label in groups)
+        left += round(widest * DPI) + 24
+    head = _MARGIN + (_dots(32) if title else 0)
+    caption = _dots(24 if layout.names_left else 22)
+    between = (0, 48) if layout.stacked else (72, 0)
+    offsets = [(left, head + caption)]
+    offsets.append(
+        (left, head + layout.panel[1] + between[1] + 2 * caption)
+        if layout.stacked
+        else (left + layout.panel[0] + between[0], head + caption)
+    )
+    right = offsets[1][0] + layout.panel[0] + _MARGIN
+    words = [*captions, title, note]
+    sizes = [12, 12, 15, 9]
+    needed = max(text_width(word, size) for word, size in zip(words, sizes, strict=True))
+    right = max(right, left + round(needed * DPI) + _MARGIN)
+    bottom = offsets[1][1] + layout.panel[1] + _MARGIN + (_dots(16) if note else 0)
+
+    canvas = np.ones((bottom, right, 3), np.float32)
+    figure = new_figure(right / DPI, bottom / DPI)
+    axes = figure.add_axes((0, 0, 1, 1))
+    for images, (x, y), text in zip(panels, offsets, captions, strict=True):
+        axes.text(x, y - 0.45 * caption, text, size=12, weight="bold", color=INK)
+        for place, (label, members) in enumerate(groups.items()):
+            row, column = divmod(place, layout.class_columns)
+            corner = (x + column * layout.pitch[0], y + row * layout.pitch[1] + layout.above)
+            _paste(canvas, images[members], corner, layout)
+            if not layout.names_left:
+                name = shortened(names[label], size, layout.group[0] / DPI)
+                axes.text(
+                    corner[0] + layout.group[0] / 2,
+                    corner[1] - 0.25 * layout.above,
+                    name,
+                    size=size,
+                    color=SOFT,
+                    ha="center",
+                )
+            elif images is panels[0]:
+                name = shortened(names[label], size, 1.6)
+                middle = corner[1] + layout.group[1] / 2
+                axes.text(x - 24, middle, name, size=size, color=INK, ha="right", va="center")
+    if title:
+        axes.text(left, _MARGIN + _dots(12), title, size=15, color=INK)
+    if note:
+        axes.text(left, bottom - 0.7 * _MARGIN, note, size=9, color=SOFT)
+    axes.imshow(canvas, aspect="auto", extent=(0, right, bottom, 0))
+    axes.set_axis_off()
+    return figure
+
+
+def _paste(
+    canvas: Float[np.ndarray, "height width 3"],
+    images: Float[np.ndarray, "k h w c"],
+    corner: tuple[int, int],
+    layout: _Layout,
+) -> None:
+    for place, image in enumerate(_viewable(images, layout)):
+        row, column = divmod(place, layout.across)
+        x = corner[0] + column * (layout.image[0] + layout.gap)
+        y = corner[1] + row * (layout.image[1] + layout.gap)
+        canvas[y : y + layout.image[1], x : x + layout.image[0]] = image
+
+
+def _viewable(
+    images: Float[np.ndarray, "k h w c"], layout: _Layout
+) -> Float[np.ndarray, "k height width 3"]:
+    if images.shape[-1] != 3:
+        # grey; of channels that are not colours, their mean
+        images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
+    images = np.clip(images, 0, 1)
+    if layout.shrink > 1:
+        k, h, w, c = images.shape
+        step = layout.shrink
+        images = np.pad(images, ((0, 0), (0, -h % step), (0, -w % step), (0, 0)), mode="edge")
+        images = images.reshape(k, -(-h // step), step, -(-w // step), step, c).mean(axis=(2, 4))
+    return images.repeat(layout.grow, axis=1).repeat(layout.grow, axis=2)
+
+
+def _dots(points: float) -> int:
+    return round(points * DPI / 72)
