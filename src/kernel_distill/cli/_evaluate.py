@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from kernel_distill import data
-from kernel_distill.artefact import load
+from kernel_distill.artefact import holds_run, load, read_config
 from kernel_distill.cli._show import table
 from kernel_distill.evaluation import evaluate
 
@@ -21,15 +21,20 @@ class Evaluate:
     run_directory: tyro.conf.Positional[Path]
     """A run directory, or a distilled .npz."""
 
+    dataset: str | None = None
+    """Where the data are now, if a file or folder of them has moved."""
+
     data_dir: str | None = None
     """Where TensorFlow Datasets keeps its prepared sets, if not where the run found them."""
 
     def run(self) -> None:
         distilled = load(self.run_directory)
+        config = read_config(self.run_directory / "config.yaml") if holds_run(self.run_directory) else {}
         whitening = self.run_directory / "preprocessing.npz"
-        dataset = data.load_as(
+        dataset = data.load_again(
             distilled.metadata,
-            data_dir=self.data_dir,
+            dataset=self.dataset or config.get("dataset"),
+            data_dir=self.data_dir or config.get("data_dir"),
             whitening=whitening if whitening.is_file() else None,
         )
         evaluation = evaluate(distilled, dataset.test)

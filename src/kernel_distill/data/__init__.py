@@ -7,7 +7,10 @@ from kernel_distill.data._labels import LABEL_CONVENTION as LABEL_CONVENTION
 from kernel_distill.data._labels import one_hot as one_hot
 from kernel_distill.data._load import from_arrays as from_arrays
 from kernel_distill.data._load import load as load
+from kernel_distill.data._load_again import load_again as load_again
 from kernel_distill.data._preprocessing import Preprocessing as Preprocessing
+from kernel_distill.data._sampling import ClassBalanced as ClassBalanced
+from kernel_distill.data._sampling import numpy_generator as numpy_generator
 from kernel_distill.data._settings import Settings as Settings
 from kernel_distill.data._split import Dataset as Dataset
 from kernel_distill.data._split import Split as Split
@@ -15,6 +18,7 @@ from kernel_distill.data._split import Split as Split
 __all__ = [
     "AUGMENTATIONS",
     "LABEL_CONVENTION",
+    "ClassBalanced",
     "Dataset",
     "Preprocessing",
     "Settings",
@@ -23,5 +27,7 @@ __all__ = [
     "check_augmentations",
     "from_arrays",
     "load",
+    "load_again",
+    "numpy_generator",
     "one_hot",
 ]

@@ -10,6 +10,7 @@ from kernel_distill.kernels._architectures import named as named
 from kernel_distill.kernels._kernel import Kernel as Kernel
 from kernel_distill.kernels._mixture import mixture as mixture
 from kernel_distill.kernels._neural_tangents_import import neural_tangents as neural_tangents
+from kernel_distill.kernels._ridge import UNSTABLE as UNSTABLE
 from kernel_distill.kernels._ridge import RidgeRegression as RidgeRegression
 from kernel_distill.kernels._ridge import fit as fit
 from kernel_distill.kernels._ridge import ridge_regression as ridge_regression
