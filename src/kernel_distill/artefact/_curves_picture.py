@@ -47,7 +47,10 @@ def curves_picture(
         tidy(axes, grid=True)
     losses = np.concatenate([_series(metrics, name)[1] for name in ("loss", "validation_loss")])
     if len(losses) and losses.min() > 0 and losses.max() > 3 * losses.min():
+        from matplotlib.ticker import LogLocator
+
         right.set_yscale("log")
+        right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         _plain_numbers(right.yaxis)
     return figure
 
@@ -72,14 +75,16 @@ def _best_step(validation: _Series) -> int | None:
 def _draw(axes: Any, train: _Series, held_out: _Series, best: int | None, *, unit: str) -> None:
     if len(train[0]):
         marker = "." if len(train[0]) == 1 else ""
-        axes.plot(*train, color=ORANGE, linewidth=1.0, alpha=0.75, marker=marker, label="batch")
+        axes.plot(
+            *train, color=ORANGE, linewidth=1.0, alpha=0.75, marker=marker, label="target batch"
+        )
     if len(held_out[0]):
         axes.plot(
             *held_out, color=BLUE, linewidth=1.8, marker="o", markersize=3, label="validation"
         )
     if best is not None and best in held_out[0]:
         value = float(held_out[1][held_out[0] == best][0])
-        shown = f"{value:.1f} %" if unit else f"{value:.3g}"
+        shown = f"best: {value:.1f} % at" if unit else f"{value:.3g} at"
         axes.plot(
             [best],
             [value],
@@ -89,7 +94,7 @@ def _draw(axes: Any, train: _Series, held_out: _Series, best: int | None, *, uni
             markerfacecolor="white",
             markeredgecolor=BLUE,
             markeredgewidth=2,
-            label=f"best: {shown} at step {best:,}",
+            label=f"{shown} step {best:,}",
             zorder=5,
         )
     handles, labels = axes.get_legend_handles_labels()
@@ -109,6 +114,7 @@ def _draw(axes: Any, train: _Series, held_out: _Series, best: int | None, *, uni
         )
     else:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=SOFT)
+        axes.set_yticks([])
 
 
 def _scale_steps(axes: Any, steps: Int[np.ndarray, "n"]) -> None:
@@ -117,8 +123,10 @@ def _scale_steps(axes: Any, steps: Int[np.ndarray, "n"]) -> None:
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xlim(left=-0.15)
         _plain_numbers(axes.xaxis)
-    elif len(steps) > 1:
-        axes.set_xlim(left=min(0, int(steps[0])))
+    else:
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if len(steps) > 1:
+            axes.set_xlim(left=min(0, int(steps[0])))
 
 
 def _plain_numbers(axis: Any) -> None:

@@ -15,6 +15,7 @@ from kernel_distill.artefact._style import (
     INK,
     SOFT,
     classes_of,
+    displayed,
     new_figure,
     shortened,
     text_width,
@@ -22,7 +23,7 @@ from kernel_distill.artefact._style import (
 from kernel_distill.artefact._table_picture import table_picture
 
 _MOST_CLASSES = 100  # more names than that cannot be read
-_MOST_IMAGES = 600  # a panel
+_MOST_IMAGES = 500  # a panel
 _MOST_A_CLASS = 50
 _WIDTH = 2700  # dots that the images of both panels may take
 _MARGIN = 64  # dots, like all lengths here: images then fall on whole ones
@@ -41,7 +42,7 @@ def images_picture(
 ) -> Any:
     """A sheet with the support before and after, by class.
 
-    Where there are more images than can be looked at (over 50 a class, over 600 in all, over 100
+    Where there are more images than can be looked at (over 50 a class, over 500 in all, over 100
     classes), the first of each class are shown, and a line says so.
 
     Args:
@@ -71,7 +72,7 @@ def images_picture(
             f"of one shape, with a label each; got before.shape={before.shape}, "
             f"after.shape={after.shape}, labels.shape={labels.shape}"
         )
-    names = tuple(class_names)
+    names = displayed(class_names)
     classes = classes_of(labels, names)
     if before.ndim == 2:
         return table_picture(before, after, classes, names, title=title, captions=captions)
@@ -128,7 +129,9 @@ class _Layout:
     @property
     def class_gap(self) -> int:
         one_row_each = self.names_left and self.down == 1
-        return self.gap if one_row_each else max(3 * self.gap, 12)
+        if one_row_each:
+            return self.gap
+        return max(3 * self.gap, 12, self.image[0] // 3 if self.across > 1 else 0)
 
     @property
     def group(self) -> tuple[int, int]:
@@ -143,7 +146,7 @@ class _Layout:
         """In points; beside a class there is more room than above it."""
         if self.names_left:
             return float(np.clip(0.16 * self.group[1], 6.5, 11))
-        return float(np.clip(0.055 * self.group[0], 5, 10))
+        return float(np.clip(0.055 * self.group[0], 5, min(10, 5 + 0.05 * self.image[1])))
 
     @property
     def above(self) -> int:
@@ -185,11 +188,11 @@ def _layout(groups: Groups, image_size: tuple[int, ...]) -> _Layout:
                 range(1, most + 1), (1,) if names_left else range(1, count + 1)
             )
         ]
-        chosen = min(candidates, key=lambda layout: _unease(layout, height / width))
+        chosen = min(candidates, key=lambda layout: _unease(layout, count, most, height / width))
         images_wide = 2 * chosen.class_columns * chosen.across
     target = float(np.clip(_WIDTH / images_wide, 40, 220))
     shrink = math.ceil(width / target)
-    grow = max(1, int(target // width))
+    grow = max(1, round(target / width))
     return _Layout(
         chosen.across,
         chosen.down,
@@ -203,14 +206,18 @@ def _layout(groups: Groups, image_size: tuple[int, ...]) -> _Layout:
     )
 
 
-def _unease(layout: _Layout, ratio: float) -> float:
-    """How far from a sheet that is good to look at: 1.6 times as wide as high, a class a row."""
-    name = 0 if layout.names_left else 0.45
+def _unease(layout: _Layout, count: int, most: int, ratio: float) -> float:
+    """How far `count` classes of `most` images are from a sheet that is good to look at.
+
+    That is one 1.6 times as wide as high, with a class in one row and no holes.
+    """
+    name = 0 if layout.names_left else 0.7
     wide = 2 * layout.class_columns * layout.across
     high = layout.class_rows * (layout.down * ratio + name)
-    places = layout.across * layout.down * layout.class_columns * layout.class_rows
-    empty = places / (places - layout.across * layout.down + 1) if layout.class_columns > 1 else 1
-    return abs(math.log(wide / high / 1.6)) + 0.1 * (layout.down - 1) + 0.1 * (empty - 1)
+    holes = (
+        layout.across * layout.down / most + layout.class_columns * layout.class_rows / count - 2
+    )
+    return abs(math.log(wide / high / 1.6)) + 0.1 * (layout.down - 1) + 2 * holes
 
 
 def _draw(

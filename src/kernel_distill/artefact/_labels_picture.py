@@ -1,5 +1,6 @@
 """The learned labels as a heat map, class by class."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +12,14 @@ from kernel_distill.artefact._style import (
     INK,
     SOFT,
     classes_of,
+    displayed,
     new_figure,
     shortened,
     text_width,
     tidy,
 )
+
+_MOST_ROWS = 600  # more cannot be told apart
 
 
 def labels_picture(
@@ -27,8 +31,8 @@ def labels_picture(
 ) -> Any:
     """The labels `after` distilling: a row an image, sorted by class, a column a class.
 
-    Where a class has several images, a second panel has their mean by class. Red is above zero,
-    blue below, white is zero, on one scale.
+    Where a class has several images, a second panel has their mean by class; over 600 images,
+    neighbours in a class are averaged. Red is above zero, blue below, white is zero, on one scale.
 
     Args:
         before: the labels at the start; an image's class is the largest of its row.
@@ -47,13 +51,10 @@ def labels_picture(
             "before and after must be labels [s, class] of one shape; got "
             f"before.shape={before.shape}, after.shape={after.shape}"
         )
-    names = tuple(class_names)
+    names = displayed(class_names)
     classes = classes_of(before, names)
     present, counts = np.unique(classes, return_counts=True)
-    # within a class, the surest first: rows then change smoothly
-    own = after[np.arange(len(after)), classes]
-    rows = after[np.lexsort((-own, classes))]
-    panels = [("Every image", rows, counts)]
+    panels = [_every_image(after, classes)]
     if counts.max() > 1:
         means = np.stack([after[classes == label].mean(axis=0) for label in present])
         panels.append(("Mean of each class", means, np.ones_like(counts)))
@@ -95,6 +96,22 @@ def labels_picture(
     return figure
 
 
+def _every_image(
+    after: Float[np.ndarray, "s class"], classes: Int[np.ndarray, "s"]
+) -> tuple[str, Float[np.ndarray, "row class"], Int[np.ndarray, "k"]]:
+    """Heading, rows by class, and how many rows each class has."""
+    together = math.ceil(len(after) / _MOST_ROWS)
+    blocks = []
+    for label in np.unique(classes):
+        members = after[classes == label]
+        # the surest first: rows then change smoothly
+        members = members[np.argsort(-members[:, label], kind="stable")]
+        chunks = np.array_split(members, math.ceil(len(members) / together))
+        blocks.append(np.stack([chunk.mean(axis=0) for chunk in chunks]))
+    heading = "Every image" if together == 1 else f"Every image, averaged by {together}"
+    return heading, np.concatenate(blocks), np.array([len(block) for block in blocks])
+
+
 def _heat(axes: Any, values: Float[np.ndarray, "row class"], limit: float) -> Any:
     image = axes.imshow(
         values,
@@ -102,7 +119,7 @@ def _heat(axes: Any, values: Float[np.ndarray, "row class"], limit: float) -> An
         vmin=-limit,
         vmax=limit,
         aspect="auto",
-        interpolation="antialiased",  # averages where there are more rows than dots
+        interpolation="nearest",  # "auto" would blur the few columns together with the many rows
     )
     tidy(axes)
     for edge in ("left", "bottom"):
@@ -123,9 +140,9 @@ def _write_numbers(axes: Any, values: Float[np.ndarray, "row class"], limit: flo
         axes.text(
             column,
             row,
-            f"{value:.2f}".replace("-", "\N{MINUS SIGN}"),
+            f"{round(float(value), 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}"),  # no minus zero
             size=7,
             ha="center",
             va="center",
-            color="white" if abs(value) > 0.62 * limit else INK,
+            color="white" if abs(value) > 0.55 * limit else INK,
         )

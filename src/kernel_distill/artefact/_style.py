@@ -1,6 +1,7 @@
 """What the pictures have in common: type, colours, and how they are written."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,11 @@ def classes_of(
             f"every class needs a name; got {columns} classes and {len(class_names)} names"
         )
     return classes.astype(np.int64)
+
+
+def displayed(class_names: Sequence[str]) -> tuple[str, ...]:
+    """The names as matplotlib must get them: a dollar sign would begin a formula."""
+    return tuple(name.replace("$", r"\$") for name in class_names)
 
 
 def text_width(text: str, size: float) -> float:

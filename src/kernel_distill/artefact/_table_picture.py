@@ -43,7 +43,7 @@ def _points(
 ) -> Any:
     figure = new_figure(10.5, 5.4)
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    figure.subplots_adjust(left=0.06, right=0.98, top=0.83, bottom=0.16, wspace=0.06)
+    figure.subplots_adjust(left=0.075, right=0.985, top=0.82, bottom=0.16, wspace=0.06)
     present = np.unique(classes)
     colours = class_colours(len(present))
     size = float(np.clip(2500 / len(classes), 10, 90))
@@ -110,7 +110,7 @@ def _heat(
             vmin=-2.5,
             vmax=2.5,
             aspect="auto",
-            interpolation="antialiased",
+            interpolation="nearest",
         )
         axes.set_title(caption, loc="left", size=12, weight="bold", color=INK, pad=10)
         axes.set_xlabel("feature", color=SOFT, size=9)
@@ -122,7 +122,9 @@ def _heat(
         axes.set_yticks(starts + (counts - 1) / 2, shown)
         axes.tick_params(axis="y", length=0, labelsize=size, labelcolor=INK)
     panels[1].tick_params(axis="y", labelleft=False)
-    bar = figure.colorbar(image, ax=list(panels), fraction=0.02, pad=0.015, extend="both")
+    bar = figure.colorbar(
+        image, ax=list(panels), fraction=0.02, pad=0.015, aspect=40, extend="both"
+    )
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=SOFT, labelsize=8, length=2)
     bar.set_label("standard deviations from the mean", color=SOFT, size=9)
