@@ -31,7 +31,7 @@ venv: .venv/installed
 	echo 'Install one of them, or say where it is: make $(MAKECMDGOALS) PYTHON=/path/to/python'; \
 	exit 1; } >&2
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable '.[test]'
 	touch $@
 
 demo: venv

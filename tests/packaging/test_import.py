@@ -1,0 +1,96 @@
+"""What `import kernel_distill` costs and touches."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+# loaded when they are first used
+HEAVY = {
+    *("PIL", "flax", "matplotlib", "neural_tangents", "optax", "ray", "rich", "scipy"),
+    *("sklearn", "tensorflow", "tensorflow_datasets", "tyro", "yaml"),
+}
+
+
+def run_in_new_process(program: str) -> Any:
+    """What the program prints as JSON in its last line."""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def test_import_loads_nothing_heavy() -> None:
+    loaded = run_in_new_process(
+        """
+import jax, json, sys
+before = set(sys.modules)
+import kernel_distill
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+    )
+    assert "kernel_distill.kernels" in loaded
+    assert not HEAVY & set(loaded)
+
+
+def test_import_costs_little_more_than_jax() -> None:
+    def seconds(module: str) -> float:
+        return run_in_new_process(
+            f"""
+import time
+start = time.perf_counter()
+import {module}
+print(time.perf_counter() - start)
+"""
+        )
+
+    # other programs slow single runs down, by more than is measured here: the fastest of some
+    fastest = {"jax": float("inf"), "kernel_distill": float("inf")}
+    for _ in range(8):
+        fastest = {module: min(fastest[module], seconds(module)) for module in fastest}
+        if fastest["kernel_distill"] <= 1.5 * fastest["jax"]:
+            return
+    pytest.fail(f"import kernel_distill costs more than 1.5 times import jax: {fastest}")
+
+
+def test_import_leaves_jax_settings_alone() -> None:
+    before, after = run_in_new_process(
+        """
+import jax, json
+def settings():
+    return {name: repr(value) for name, value in jax.config.values.items()}
+before = settings()
+import kernel_distill
+print(json.dumps([before, settings()]))
+"""
+    )
+    assert "jax_enable_x64" in before
+    assert after == before
+
+
+@pytest.mark.kernels
+def test_import_of_neural_tangents_leaves_jax_as_it_was() -> None:
+    before, after, loaded = run_in_new_process(
+        """
+import warnings, jax, jax.core, json, sys
+import jax.extend.core
+from jax.interpreters import ad
+import kernel_distill
+warnings.simplefilter("ignore")
+def state():
+    return [
+        dir(jax.core), dir(ad), hasattr(jax, "util"),
+        {name: repr(value) for name, value in jax.config.values.items()},
+        "jax.util" in sys.modules, "neural_tangents.experimental" in sys.modules,
+    ]
+before = state()
+stax = kernel_distill.kernels.neural_tangents().stax
+print(json.dumps([before, state(), sorted(sys.modules)]))
+"""
+    )
+    assert after == before
+    assert "neural_tangents.stax" in loaded
+    assert "tensorflow" not in loaded

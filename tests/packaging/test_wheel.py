@@ -1,0 +1,72 @@
+"""The built wheel: it holds every module, and works away from the repository."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the source distribution, as an index would have it."""
+    folder = tmp_path_factory.mktemp("dist")
+    built = subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", folder, ROOT],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert len(list(folder.glob("*.tar.gz"))) == 1
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_files_of_the_package_and_no_others(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    source = ROOT / "src"
+    on_disk = {
+        str(path.relative_to(source))
+        for path in (source / "kernel_distill").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert held == on_disk
+    # the four that a wheel has lost before, through the links at the top of the repository
+    for package in ("kernels", "kip", "label_solve", "distributed"):
+        assert f"kernel_distill/{package}/__init__.py" in held
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_wheel_works_outside_the_repository(
+    wheel: Path, new_environment: Callable[[str], Any], tmp_path: Path
+) -> None:
+    environment = new_environment(sys.executable)
+    environment.install("--constraint", ROOT / "constraints.txt", wheel)
+
+    where = environment.run("python", "-c", "import kernel_distill as k; print(k.__file__)")
+    assert Path(where.strip()).is_relative_to(environment.folder)
+    assert "jax" in environment.run("kernel-distill", "env")
+    environment.run("kernel-distill", "kip", "--steps", "3", "--out", tmp_path / "run")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["steps"] == 3
+    assert 0 < result["test_accuracy"] <= 1
+
+    pinned = {_normal(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    installed = environment.run("pip", "list", "--format=freeze", "--exclude", "pip")
+    installed_here = {_normal(line) for line in installed.splitlines() if "==" in line}
+    own = {line for line in installed_here if line.startswith("kernel-distill==")}
+    assert installed_here - own <= pinned, "`make constraints` pins what is missing"
+
+
+def _normal(line: str) -> str:
+    return line.strip().lower().replace("_", "-")
