@@ -37,39 +37,42 @@ def read_csv(path: Path) -> Raw:
             f"{', '.join(names[:4])}, ... Add one, for example x1,x2,label."
         )
     label = names.index("label") if "label" in names else len(names) - 1
-    features = [column for column in range(len(names)) if column != label]
-    try:
-        images = _column(path, features, np.float64)
-        labels = _column(path, [label], np.str_)
-    except ValueError as error:
-        raise InputError(
-            f"{path} must have a number in each column but {names[label]!r}, the class, and as "
-            f"many columns in every row as in the header; got: {error} (rows and columns from 1 "
-            "or 0 below the header). Correct or leave out the row."
-        ) from error
-    labels = np.char.strip(labels[:, 0])
+    rows, labels = [], []
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        next(reader)
+        for row in reader:
+            if not row:  # a blank line
+                continue
+            if len(row) != len(names):
+                raise InputError(
+                    f"every row of {path} must have {len(names)} columns, as the header has; got "
+                    f"{len(row)} in line {reader.line_num}. Correct or leave out the row."
+                )
+            labels.append(row.pop(label).strip())
+            rows.append(_numbers(row, path, reader.line_num))
+    if not rows:
+        raise InputError(f"{path} must hold examples; got a header row only.")
     return Raw(
         name=path.stem,
         version=None,
-        train_images=images,
-        train_labels=labels,
-        class_names=in_order(labels.tolist()),
+        train_images=np.stack(rows),
+        train_labels=np.array(labels),
+        class_names=in_order(labels),
         place=f"{path}: ",
     )
 
 
-def _column(path: Path, columns: list[int], dtype: type) -> np.ndarray:
-    with path.open(encoding="utf-8-sig") as file:
-        return np.loadtxt(
-            file,
-            dtype=dtype,
-            delimiter=",",
-            skiprows=1,
-            usecols=columns,
-            comments=None,
-            quotechar='"',
-            ndmin=2,
-        )
+def _numbers(row: list[str], path: Path, line: int) -> np.ndarray:
+    try:
+        return np.array([float(cell) for cell in row])
+    except ValueError:
+        wrong = next(cell for cell in row if not _is_number(cell))
+        raise InputError(
+            f"{path} must have a number in each column but the class; got {wrong!r} in line "
+            f"{line}. Correct or leave out the row; name the class's column 'label' if it is not "
+            "the last."
+        ) from None
 
 
 def _is_number(text: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from jaxtyping import Num
@@ -16,7 +16,7 @@ from kernel_distill.data._holdout import hold_out, most_to_hold_out
 from kernel_distill.data._npz import read_npz
 from kernel_distill.data._preprocessing import Preprocessing
 from kernel_distill.data._resize import resize_all
-from kernel_distill.data._settings import Recipe, Settings
+from kernel_distill.data._settings import Settings
 from kernel_distill.data._source import Raw, Source, checked
 from kernel_distill.data._split import Dataset, Split
 from kernel_distill.data._tfds import known_names, read_tfds
@@ -80,7 +80,7 @@ def load(
         test_size=test_size,
         split_seed=split_seed,
         image_size=image_size,
-        preprocessing=cast(Recipe, preprocessing),
+        preprocessing=preprocessing,
         zca_regularisation=zca_regularisation,
         whitening=None if whitening is None else str(whitening),
     )
@@ -120,7 +120,7 @@ def from_arrays(
         test_size=test_size,
         split_seed=split_seed,
         image_size=image_size,
-        preprocessing=cast(Recipe, preprocessing),
+        preprocessing=preprocessing,
         zca_regularisation=zca_regularisation,
         whitening=None if whitening is None else str(whitening),
     )

@@ -7,7 +7,7 @@ from kernel_distill._errors import InputError
 _GIB = 2**30
 
 
-def require_memory(needed: float, *, what: str, remedy: str) -> None:
+def require_memory(needed: int, *, what: str, remedy: str) -> None:
     """Raise `InputError` if `needed` bytes are more than the machine has at all."""
     try:
         present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

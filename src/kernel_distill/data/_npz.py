@@ -22,9 +22,10 @@ def read_npz(path: Path) -> Raw:
     arrays = {}
     try:
         # allow_pickle=False also where the file as a whole is a pickle
-        with np.load(path, allow_pickle=False) as file:
-            if isinstance(file, np.ndarray):
-                raise InputError(f"{path} must be an .npz file; got a single array (.npy).")
+        opened = np.load(path, allow_pickle=False)
+        if isinstance(opened, np.ndarray):
+            raise InputError(f"{path} must be an .npz file; got a single array (.npy).")
+        with opened as file:
             missing = [name for name in _REQUIRED if name not in file.files]
             if missing:
                 raise InputError(

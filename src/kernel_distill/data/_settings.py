@@ -1,11 +1,10 @@
 """The settings of a data set, for Python and the command line alike."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from kernel_distill._errors import InputError, unknown_name
 
-Recipe = Literal["standardise", "zca", "none"]
+PREPROCESSINGS = ("standardise", "zca", "none")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Settings:
     """Cut images to their central square and resize them to this height and width; needed where
     images differ in size."""
 
-    preprocessing: Recipe = "standardise"
+    preprocessing: str = "standardise"
     """`standardise` gives each channel mean 0 and standard deviation 1 over the training images;
     `zca` is the regularised whitening of the KIP papers; `none` leaves images in [0, 1]."""
 
@@ -53,8 +52,8 @@ class Settings:
     fitting the whitening again (which takes about a minute for CIFAR-10)."""
 
     def __post_init__(self) -> None:
-        if self.preprocessing not in get_args(Recipe):
-            raise unknown_name("preprocessing", self.preprocessing, get_args(Recipe))
+        if self.preprocessing not in PREPROCESSINGS:
+            raise unknown_name("preprocessing", self.preprocessing, PREPROCESSINGS)
         _require(self.validation_size, at_least=0, what="validation_size")
         _require(self.test_size, at_least=1, what="test_size")
         _require(self.image_size, at_least=1, what="image_size")

@@ -5,7 +5,7 @@ All take and give blocks of images as [n, *shape] in float64.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -19,7 +19,10 @@ Blocks = Callable[[], Iterable[Float[np.ndarray, "n *shape"]]]
 _NOTHING = 1e-7  # relative to the values: what float32 images cannot tell from no variation at all
 
 
+@runtime_checkable
 class Step(Protocol):
+    """What a preprocessing is composed of."""
+
     def apply(self, images: Float[np.ndarray, "n *shape"]) -> Float[np.ndarray, "n *shape"]: ...
 
     def undo(self, images: Float[np.ndarray, "n *shape"]) -> Float[np.ndarray, "n *shape"]: ...

@@ -17,6 +17,7 @@ from kernel_distill.data._source import Raw
 
 _TEST_SPLITS = ("test", "validation", "valid", "val")
 _BATCH = 1024
+_CHATTY = ("absl", "urllib3")
 
 
 def read_tfds(name: str, *, data_dir: str | None, image_size: int | None) -> Raw:
@@ -37,8 +38,7 @@ def read_tfds(name: str, *, data_dir: str | None, image_size: int | None) -> Raw
     """
     with _quietly():
         tfds = _import()
-        # tensorflow_datasets reads the variable once, when it is imported
-        data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
+        data_dir = _folder_of_sets(data_dir)
         try:
             builder = tfds.builder(name, data_dir=data_dir)
         except tfds.core.DatasetNotFoundError as error:
@@ -47,10 +47,6 @@ def read_tfds(name: str, *, data_dir: str | None, image_size: int | None) -> Raw
             raise InputError(f"data set {name!r}: {error}") from error
         _prepare(builder, name)
         image_key, label_key = _keys(builder, name, tfds)
-        shape = builder.info.features[image_key].shape
-        if image_size is None and None in shape:
-            raise _sizes_differ(builder, image_key, name, tfds)
-
         images, labels = {}, {}
         test_split = None
         for split in ("train", *_TEST_SPLITS):
@@ -83,6 +79,7 @@ def read_tfds(name: str, *, data_dir: str | None, image_size: int | None) -> Raw
 def known_names(*, data_dir: str | None) -> set[str]:
     """Every name that TensorFlow Datasets knows, and those prepared in `data_dir`."""
     with _quietly():
+        data_dir = _folder_of_sets(data_dir)
         names = set(_import().list_builders(with_community_datasets=False))
     if data_dir and os.path.isdir(data_dir):
         names |= {entry.name for entry in os.scandir(data_dir) if entry.is_dir()}
@@ -113,17 +110,18 @@ def _import() -> Any:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Without TensorFlow's start-up lines, and without its search for Google credentials."""
+    """Without TensorFlow's start-up lines, its search for Google credentials, a line a retry."""
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "NO_GCE_CHECK": "true"}
     added = {key: value for key, value in quiet.items() if key not in os.environ}
-    logger = logging.getLogger("absl")
-    level = logger.level
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in _CHATTY}
     os.environ.update(added)
-    logger.setLevel(logging.ERROR)
+    for logger in levels:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
         for key in added:
             os.environ.pop(key, None)
 
@@ -148,6 +146,11 @@ def _stderr_held_back() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def _folder_of_sets(data_dir: str | None) -> str | None:
+    # tensorflow_datasets itself reads the variable only once, when it is imported
+    return data_dir or os.environ.get("TFDS_DATA_DIR") or None
 
 
 def _prepare(builder: Any, name: str) -> None:
@@ -190,17 +193,6 @@ def _keys(builder: Any, name: str, tfds: Any) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def _examples(builder: Any, split: str, keys: tuple[str, ...], tfds: Any, *, batch: int) -> Any:
-    examples = builder.as_dataset(
-        split=split,
-        batch_size=batch or None,
-        shuffle_files=False,
-        decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True)),
-        read_config=tfds.ReadConfig(try_autocache=False),
-    )
-    return tfds.as_numpy(examples)
-
-
 def _read(
     builder: Any,
     split: str,
@@ -212,42 +204,41 @@ def _read(
 ) -> tuple[np.ndarray, np.ndarray]:
     feature = builder.info.features[image_key]
     total = builder.info.splits[split].num_examples
-    height, width, channel = feature.shape
-    if image_size is not None:
-        height = width = image_size
-    require_memory(
-        total * height * width * channel * (np.dtype(feature.np_dtype).itemsize + 4),
-        what=f"data set {builder.name!r}, split {split!r},",
-        remedy="Make the images smaller with image_size, or give a part as an .npz.",
+    one_by_one = None in feature.shape or image_size not in (None, *feature.shape[:2])
+    examples = builder.as_dataset(
+        split=split,
+        batch_size=None if one_by_one else _BATCH,
+        shuffle_files=False,
+        decoders=tfds.decode.PartialDecoding({image_key: True, label_key: True}),
+        read_config=tfds.ReadConfig(try_autocache=False),
     )
+    images = None
     labels = np.empty(total, np.int64)
-    images = np.empty((total, height, width, channel), feature.np_dtype)
-    resized = feature.shape[:2] != (height, width)
     start = 0
-    for example in _examples(
-        builder, split, (image_key, label_key), tfds, batch=0 if resized else _BATCH
-    ):
+    for example in tfds.as_numpy(examples):
         image, label = example[image_key], example[label_key]
-        if image_size is not None and resized:
-            image, label = resize(image, image_size)[None], [label]
+        if one_by_one:
+            image = (image if image_size is None else resize(image, image_size))[None]
+            label = [label]
+        if images is None:
+            images = np.empty((total, *image.shape[1:]), image.dtype)
+            require_memory(  # as natural images and as preprocessed float32
+                images.nbytes + 4 * images.size,
+                what=f"split {split!r} of data set {builder.name!r}",
+                remedy="Make the images smaller with image_size, or give a part as an .npz.",
+            )
+        if image.shape[1:] != images.shape[1:]:
+            sizes = " and ".join(f"{some.shape[1]}x{some.shape[2]}" for some in (images, image))
+            raise InputError(
+                f"images must all have one size; those of {builder.name!r} have {sizes} (height x "
+                "width) and possibly others. Choose one with image_size, for example "
+                "image_size=32: the central square is resized."
+            )
         images[start : start + len(image)] = image
         labels[start : start + len(image)] = label
         start += len(image)
+    if images is None:
+        raise InputError(f"split {split!r} of data set {builder.name!r} holds no images.")
     if images.dtype == np.uint16:
         images = images.astype(np.float32) / np.float32(65535)
     return images, labels
-
-
-def _sizes_differ(builder: Any, image_key: str, name: str, tfds: Any) -> InputError:
-    sizes: list[str] = []
-    for example in _examples(builder, "train", (image_key,), tfds, batch=0):
-        height, width = example[image_key].shape[:2]
-        if f"{height}x{width}" not in sizes:
-            sizes.append(f"{height}x{width}")
-        if len(sizes) == 4:
-            break
-    return InputError(
-        f"images must all have one size; those of {name!r} have {', '.join(sizes)}"
-        f"{', ...' if len(sizes) == 4 else ''} (height x width). Choose one with image_size, for "
-        "example image_size=32: the central square is resized."
-    )
