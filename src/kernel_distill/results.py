@@ -18,7 +18,7 @@ from kernel_distill.artefact import (
     package_versions,
     save_picture,
 )
-from kernel_distill.data import LABEL_CONVENTION, Dataset
+from kernel_distill.data import LABEL_CONVENTION, Dataset, Split
 from kernel_distill.evaluation import measure
 from kernel_distill.kernels import Kernel
 
@@ -93,7 +93,7 @@ def finish(
         StorageError: a file could not be written.
     """
 
-    def accuracy(images: np.ndarray, labels: np.ndarray, split: Any) -> float:
+    def accuracy(images: np.ndarray, labels: np.ndarray, split: Split) -> float:
         evaluations = [
             measure(
                 member, images, labels, split, ridge=settings.ridge, precision=settings.precision
@@ -102,15 +102,10 @@ def finish(
         ]
         return float(np.mean([evaluation.accuracy for evaluation in evaluations]))
 
-    final, initial = (outcome.images, outcome.labels), (
-        outcome.initial_images,
-        outcome.initial_labels,
-    )
-    accuracies = {
-        "test_accuracy": accuracy(*final, data.test),
-        "initial_test_accuracy": accuracy(*initial, data.test),
-        "validation_accuracy": accuracy(*final, data.validation) if len(data.validation) else None,
-    }
+    final = outcome.images, outcome.labels
+    initial = outcome.initial_images, outcome.initial_labels
+    validation = accuracy(*final, data.validation) if len(data.validation) else None
+    test, initial_test = accuracy(*final, data.test), accuracy(*initial, data.test)
     metadata = {
         "method": method,
         "dataset": data.to_metadata(),
@@ -125,18 +120,23 @@ def finish(
         "packages": package_versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    last = outcome.step == outcome.steps
-    distilled = Distilled(
-        *final,
-        metadata
-        | {"step": outcome.step, "state": "last" if last else "best", "metrics": accuracies},
-    )
+    found = {
+        "step": outcome.step,
+        "state": "last" if outcome.step == outcome.steps else "best",
+        "metrics": {
+            "test_accuracy": test,
+            "initial_test_accuracy": initial_test,
+            "validation_accuracy": validation,
+        },
+    }
     result = Result(
-        distilled=distilled,
+        distilled=Distilled(*final, metadata | found),
         initial=Distilled(*initial, metadata | {"step": 0, "state": "initial"}),
+        test_accuracy=test,
+        initial_test_accuracy=initial_test,
+        validation_accuracy=validation,
         steps=outcome.steps,
         seconds=outcome.seconds,
-        **accuracies,
     )
     if run:
         _write(result, data=data, run=run)

@@ -29,7 +29,9 @@ class Evaluate:
 
     def run(self) -> None:
         distilled = load(self.run_directory)
-        config = read_config(self.run_directory / "config.yaml") if holds_run(self.run_directory) else {}
+        config = (
+            read_config(self.run_directory / "config.yaml") if holds_run(self.run_directory) else {}
+        )
         whitening = self.run_directory / "preprocessing.npz"
         dataset = data.load_again(
             distilled.metadata,

@@ -52,7 +52,7 @@ def _parse(arguments: list[str]) -> Any:
     union: Any = None
     for name, command in _COMMANDS.items():
         summary = (command.__doc__ or "").split("\n")[0]
-        option = Annotated[command, tyro.conf.subcommand(name, description=summary)]
+        option: Any = Annotated[command, tyro.conf.subcommand(name, description=summary)]
         union = option if union is None else union | option
     return tyro.cli(
         union,

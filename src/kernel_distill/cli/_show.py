@@ -1,6 +1,6 @@
 """What a person sees: a progress bar, a table, paths."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def progress_bar(title: str) -> Iterator[Report]:
         yield report
 
 
-def table(title: str, rows: list[tuple[str, ...]], header: tuple[str, ...]) -> None:
+def table(title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, ...]) -> None:
     """Prints a table; the first column is text, the others are numbers."""
     from rich.console import Console
     from rich.table import Table

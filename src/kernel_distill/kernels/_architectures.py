@@ -177,7 +177,7 @@ class Myrtle(Architecture):
     def layers(self) -> tuple[Layer, ...]:
         layers: list[Layer] = []
         for group in _MYRTLE_CONVOLUTIONS[self.depth]:
-            layers += [Convolution(), Activation(self.activation)] * group + [AveragePooling()]
+            layers += [*(Convolution(), Activation(self.activation)) * group, AveragePooling()]
         return (*layers, AveragePooling(), AveragePooling(), Flatten(), Dense())
 
 
@@ -207,8 +207,10 @@ def named(name: str, **settings: Any) -> Architecture:
     )
 
 
-NAMES = ("fc1", "fc2", "fc3", "convnet", "convnet1", "convnet2", "convnet3", "convnet4") + tuple(
-    f"myrtle{depth}" for depth in _MYRTLE_CONVOLUTIONS
+NAMES = (
+    *("fc1", "fc2", "fc3"),
+    *("convnet", "convnet1", "convnet2", "convnet3", "convnet4"),
+    *(f"myrtle{depth}" for depth in _MYRTLE_CONVOLUTIONS),
 )
 
 

@@ -47,7 +47,8 @@ def fit(
     """
     kernel_ss = kernel_ss.astype(labels.dtype)
     size = len(kernel_ss)
-    regularised = kernel_ss + ridge * jnp.trace(kernel_ss) / size * jnp.eye(size, dtype=labels.dtype)
+    identity = jnp.eye(size, dtype=labels.dtype)
+    regularised = kernel_ss + ridge * jnp.trace(kernel_ss) / size * identity
     factor = jnp.linalg.cholesky(regularised)
     return RidgeRegression(factor, cho_solve((factor, True), labels))
 

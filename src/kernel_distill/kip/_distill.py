@@ -56,7 +56,9 @@ def distill(
     chosen = make_settings(Settings, settings)
     size = support_size(chosen.images_per_class, chosen.support_size, data, default_per_class=1)
     with jax.enable_x64(True), held_signals() as held:
-        process = _Distillation(kernel, data, chosen, size, key, run, report)
+        process = _Distillation(
+            kernel, data, settings=chosen, size=size, key=key, run=run, report=report
+        )
         outcome = process.go_on(held)
         return finish(
             outcome, method="kip", kernel=kernel, data=data, settings=chosen, key=key, run=run
@@ -105,6 +107,7 @@ class _Distillation:
         self,
         kernel: Kernel,
         data: Dataset,
+        *,
         settings: Settings,
         size: int,
         key: PRNGKeyArray,
@@ -214,11 +217,11 @@ class _Distillation:
             self._update,
             state.support,
             state.optimizer_state,
-            self._images,
-            self._labels,
-            jnp.asarray(batch),
-            self._noise,
-            augment_key if augmented else None,
+            images=self._images,
+            labels=self._labels,
+            batch=jnp.asarray(batch),
+            noise=self._noise,
+            augment_key=augment_key if augmented else None,
         )
         if not bool(metrics.pop("finite")):
             self._fail(state)

@@ -55,6 +55,7 @@ def step(
     update: Update,
     support: Support,
     optimizer_state: Any,
+    *,
     images: Float[Array, "n *shape"],
     labels: Int[Array, "n"],
     batch: Int[Array, "t"],
@@ -106,4 +107,4 @@ def step(
     return support | moved, optimizer_state, metrics
 
 
-jitted_step = functools.partial(jax.jit, static_argnums=(0, 1))(step)
+jitted_step = functools.partial(jax.jit, static_argnames=("kernel", "update"))(step)

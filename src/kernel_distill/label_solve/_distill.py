@@ -53,7 +53,8 @@ def distill(
     chosen = make_settings(Settings, settings)
     size = support_size(chosen.images_per_class, chosen.support_size, data, default_per_class=10)
     with jax.enable_x64(True), held_signals() as held:
-        outcome = _Solve(kernel, data, chosen, size, key, run, report).go_on(held)
+        process = _Solve(kernel, data, settings=chosen, size=size, key=key, run=run, report=report)
+        outcome = process.go_on(held)
         return finish(
             outcome,
             method="label-solve",
@@ -72,6 +73,7 @@ class _Solve:
         self,
         kernel: Kernel,
         data: Dataset,
+        *,
         settings: Settings,
         size: int,
         key: PRNGKeyArray,

@@ -1,0 +1,68 @@
+"""Writes the table of figures in README.md from experiments/results (`make tables`)."""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+README = FOLDER.parent / "README.md"
+BEGIN, END = "<!-- figures: made by `make tables` -->\n", "<!-- figures end -->\n"
+
+# experiment, what a person reads, the published figure (Nguyen et al. 2021, or their notebook)
+ROWS = (
+    ("cifar10_fc1_notebook", "KIP, CIFAR-10, 10 a class, labels fixed, 300 steps", "46.74"),
+    ("cifar10_fc1_label_solve", "Label Solve, CIFAR-10, 50 a class", "46.99"),
+    ("mnist_fc_1", "KIP, MNIST, 1 a class", "85.5"),
+    ("mnist_fc_10", "KIP, MNIST, 10 a class", "97.2"),
+    ("mnist_fc_50", "KIP, MNIST, 50 a class", "98.4"),
+    ("cifar10_fc_1", "KIP, CIFAR-10, 1 a class", "40.5"),
+    ("cifar10_fc_10", "KIP, CIFAR-10, 10 a class", "53.1"),
+    ("cifar10_fc_50", "KIP, CIFAR-10, 50 a class", "58.6"),
+)
+
+
+def main() -> None:
+    text = README.read_text()
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    README.write_text(before + BEGIN + table() + END + after)
+
+
+def table() -> str:
+    """The table in markdown: a row for each experiment that has a result."""
+    lines = [
+        "| run | before | distilled | published | time | experiment |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, title, published in ROWS:
+        path = FOLDER / "results" / f"{name}.json"
+        if not path.exists():
+            continue
+        runs = json.loads(path.read_text())["runs"]
+        cells = (
+            title,
+            accuracy(runs, "initial_test_accuracy"),
+            accuracy(runs, "test_accuracy"),
+            published,
+            duration(statistics.mean(run["wall_seconds"] for run in runs)),
+            f"`{name}`",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def accuracy(runs: list[dict[str, Any]], figure: str) -> str:
+    """Per cent; mean and standard deviation where there are several seeds."""
+    values = [100 * run[figure] for run in runs]
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} ({len(values)} seeds)"
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+if __name__ == "__main__":
+    main()
