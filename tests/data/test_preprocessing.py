@@ -36,9 +36,9 @@ def reference_zca(images, *, fitted_on, regularisation):
 
 
 @pytest.fixture(scope="module")
-def small(natural_arrays):
+def small(natural):
     """300 CIFAR-10 images, every fourth pixel: d = 192 < n, so that whitening has full rank."""
-    return natural_arrays["cifar10_images"][:, 2::4, 2::4], natural_arrays["cifar10_labels"]
+    return natural.cifar10_images[:, 2::4, 2::4], natural.cifar10_labels
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,8 @@ def train_part(small, **settings):
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
-def test_standardise_agrees_with_scikit_learn(natural_arrays, name):
-    images, labels = natural_arrays[f"{name}_images"], natural_arrays[f"{name}_labels"]
+def test_standardise_agrees_with_scikit_learn(natural, name):
+    images, labels = getattr(natural, f"{name}_images"), getattr(natural, f"{name}_labels")
     loaded = load(images, labels, validation_size=37)
     train = train_part((images, labels), validation_size=37)
     channels = images.shape[-1]
