@@ -67,10 +67,9 @@ def _flip(
 def _shift(
     key: Key[Array, ""], image: Float[Array, "height width channel"]
 ) -> Float[Array, "height width channel"]:
-    most = jnp.array([max(1, int(size * _LARGEST_SHIFT)) for size in image.shape[:2]])
     rows, columns = (max(1, int(size * _LARGEST_SHIFT)) for size in image.shape[:2])
     padded = jnp.pad(image, ((rows, rows), (columns, columns), (0, 0)))
-    start = jax.random.randint(key, (2,), 0, 2 * most + 1)
+    start = jax.random.randint(key, (2,), 0, jnp.array([2 * rows + 1, 2 * columns + 1]))
     return jax.lax.dynamic_slice(padded, (start[0], start[1], 0), image.shape)
 
 
