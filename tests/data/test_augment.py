@@ -14,25 +14,32 @@ def draw(shape, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
-@pytest.mark.parametrize("name", data.AUGMENTATIONS)
+# jitted throughout: without, each operation is compiled for itself
+augment = jax.jit(data.augment, static_argnames="names")
+
+
 @pytest.mark.parametrize("shape", [(5, 7, 11, 3), (1, 8, 8, 1), (3, 1, 2, 2), (0, 4, 4, 1)])
-def test_shape_and_dtype_are_kept_and_jit_agrees(name, shape):
-    images = draw(shape)
-    key = jax.random.key(1)
-    plain = data.augment(key, images, names=(name,))
-    jitted = jax.jit(data.augment, static_argnames="names")(key, images, names=(name,))
-    assert plain.shape == shape
-    assert plain.dtype == images.dtype
-    np.testing.assert_allclose(plain, jitted, atol=2e-5)
-    assert np.isfinite(plain).all()
+def test_shape_and_dtype_are_kept(shape):
+    for name in data.AUGMENTATIONS:
+        images = draw(shape)
+        augmented = augment(jax.random.key(1), images, names=(name,))
+        assert augmented.shape == shape
+        assert augmented.dtype == images.dtype
+        assert np.isfinite(augmented).all()
+
+
+def test_jit_agrees():
+    images, key = draw((5, 7, 11, 3)), jax.random.key(1)
+    plain = data.augment(key, images, names=data.AUGMENTATIONS)
+    np.testing.assert_allclose(plain, augment(key, images, names=data.AUGMENTATIONS), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", data.AUGMENTATIONS)
 def test_each_image_is_drawn_on_its_own_and_by_the_key(name):
     images = jnp.tile(draw((1, 16, 16, 1)), (40, 1, 1, 1))
-    first = data.augment(jax.random.key(0), images, names=(name,))
-    again = data.augment(jax.random.key(0), images, names=(name,))
-    other = data.augment(jax.random.key(1), images, names=(name,))
+    first = augment(jax.random.key(0), images, names=(name,))
+    again = augment(jax.random.key(0), images, names=(name,))
+    other = augment(jax.random.key(1), images, names=(name,))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     assert len(np.unique(np.asarray(first).reshape(40, -1), axis=0)) > (1 if name == "flip" else 5)
@@ -40,25 +47,25 @@ def test_each_image_is_drawn_on_its_own_and_by_the_key(name):
 
 def test_no_names_is_the_identity():
     images = draw((3, 5, 5, 1))
-    np.testing.assert_array_equal(data.augment(jax.random.key(0), images, names=()), images)
+    np.testing.assert_array_equal(augment(jax.random.key(0), images, names=()), images)
 
 
 def test_flip_is_left_to_right_for_about_half():
     images = draw((400, 3, 4, 2))
-    flipped = np.asarray(data.augment(jax.random.key(0), images, names=("flip",)))
+    flipped = np.asarray(augment(jax.random.key(0), images, names=("flip",)))
     as_before = (flipped == images).all((1, 2, 3))
     mirrored = (flipped == images[:, :, ::-1]).all((1, 2, 3))
     assert (as_before ^ mirrored).all()
     # 200 +- 10 for a fair coin; five standard deviations
     assert 150 < mirrored.sum() < 250
     np.testing.assert_array_equal(
-        data.augment(jax.random.key(0), jnp.asarray(flipped), names=("flip",)), images
+        augment(jax.random.key(0), jnp.asarray(flipped), names=("flip",)), images
     )
 
 
 def test_shift_moves_by_whole_pixels_and_fills_with_zero():
     images = draw((300, 16, 24, 2))
-    shifted = np.asarray(data.augment(jax.random.key(0), images, names=("shift",)))
+    shifted = np.asarray(augment(jax.random.key(0), images, names=("shift",)))
     padded = np.pad(images, ((0, 0), (2, 2), (3, 3), (0, 0)))
     found = set()
     for index in range(300):
@@ -78,7 +85,7 @@ def test_rotate_is_scipys_rotation_by_up_to_15_degrees():
     image = np.asarray(draw((1, 13, 17, 1)))
     image = scipy.ndimage.gaussian_filter(image, (0, 1.5, 1.5, 0))
     rotated = np.asarray(
-        data.augment(jax.random.key(3), jnp.tile(image, (60, 1, 1, 1)), names=("rotate",))
+        augment(jax.random.key(3), jnp.tile(image, (60, 1, 1, 1)), names=("rotate",))
     )
     angles = np.linspace(-15, 15, 601)
     references = np.stack(
@@ -102,7 +109,7 @@ def test_crop_samples_the_image_along_a_line():
     # on an image that is linear in row and column, a resized crop is linear too away from the rim
     row, column = np.mgrid[:32, :40].astype(np.float32)
     images = jnp.tile(jnp.asarray(np.stack([row, column], -1))[None], (200, 1, 1, 1))
-    cropped = np.asarray(data.augment(jax.random.key(0), images, names=("crop",)))
+    cropped = np.asarray(augment(jax.random.key(0), images, names=("crop",)))
     inner = cropped[:, 4:-4, 4:-4]
     slope_row, slope_column = np.diff(inner[..., 0], axis=1), np.diff(inner[..., 1], axis=2)
     share = slope_row[:, 0, 0]
@@ -125,7 +132,7 @@ def test_gradients_flow():
     images = draw((4, 8, 8, 1))
 
     def loss(images):
-        return data.augment(jax.random.key(0), images, names=data.AUGMENTATIONS).sum()
+        return augment(jax.random.key(0), images, names=data.AUGMENTATIONS).sum()
 
     assert np.isfinite(jax.jit(jax.grad(loss))(images)).all()
 
