@@ -129,12 +129,6 @@ class Checkpoints:
         path = self._path(step)
         data = path.read_bytes()
         header = _header(data)
-        version = header.get("format_version", "")
-        if version.isdigit() and int(version) > FORMAT_VERSION:
-            raise InputError(
-                f"{path} has format version {version}; this kernel-distill reads up to "
-                f"{FORMAT_VERSION}. Upgrade it: pip install --upgrade kernel-distill"
-            )
         try:
             from safetensors.numpy import load
 
@@ -142,7 +136,8 @@ class Checkpoints:
             tensors = {name: array.copy() for name, array in load(data).items()}
             whole = header["sha256"] == _json.sha256(tensors, header["state"])
             state = json.loads(header["state"])
-            whole = whole and state["step"] == step
+            whole = whole and state["step"] == step  # else it was renamed
+            version = state["format_version"]
         except Exception:
             # with damaged bytes the parsers raise almost anything
             whole = False
@@ -151,7 +146,12 @@ class Checkpoints:
                 f"the checkpoint {path} is truncated or was altered ({len(data)} bytes; its "
                 "checksum does not hold)."
             )
-        return Checkpoint(step, tensors, state["metadata"])
+        if version > FORMAT_VERSION:
+            raise InputError(
+                f"{path} has format version {version}; this kernel-distill reads up to "
+                f"{FORMAT_VERSION}. Upgrade it: pip install --upgrade kernel-distill"
+            )
+        return Checkpoint(state["step"], tensors, state["metadata"])
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step_{step:08d}.safetensors"
@@ -175,24 +175,30 @@ def _encode(
 ) -> bytes:
     from safetensors.numpy import save
 
-    for name, array in tensors.items():
-        if not isinstance(array, np.ndarray) or array.dtype.name not in _TYPES.split():
+    arrays = {}
+    for name, tensor in tensors.items():
+        array = np.asarray(tensor)
+        if array.dtype.name not in _TYPES.split():
             raise InputError(
-                f"checkpoints hold NumPy arrays of {_TYPES.replace(' ', ', ')}; got "
-                f"{type(array).__name__} {getattr(array, 'dtype', '')} for {name!r}"
+                f"checkpoints hold arrays of {_TYPES.replace(' ', ', ')}; got {array.dtype} for "
+                f"{name!r}"
             )
+        arrays[name] = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     try:
         # unlike in artefacts, infinities go through: a state comes back as it was
-        state = json.dumps({"step": step, "keep": keep, "metadata": dict(metadata)})
+        state = json.dumps(
+            {
+                "format_version": FORMAT_VERSION,
+                "step": step,
+                "keep": keep,
+                "metadata": dict(metadata),
+            },
+            default=_json.plain,
+        )
     except (TypeError, ValueError) as error:
         raise InputError(f"checkpoint metadata must have a JSON form: {error}") from error
-    arrays = {
-        name: np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-        for name, array in tensors.items()
-    }
     header = {
         "format": "kernel-distill checkpoint",
-        "format_version": str(FORMAT_VERSION),
         "state": state,
         "sha256": _json.sha256(arrays, state),
     }

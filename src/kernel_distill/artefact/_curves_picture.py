@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from kernel_distill.artefact._style import BLUE, INK, ORANGE, SOFT, new_figure, tidy
 
-_Series = tuple[Int[np.ndarray, "n"], Float[np.ndarray, "n"]]
+_Series = tuple[np.ndarray, np.ndarray]  # steps, ascending, and values
 
 
 def curves_picture(
@@ -26,7 +26,7 @@ def curves_picture(
     Returns:
         A matplotlib Figure, for `save_picture`.
     """
-    figure = new_figure(11, 4.6)
+    figure = new_figure(11.0, 4.6)
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.06, right=0.985, top=0.78, bottom=0.13, wspace=0.16)
     if title:

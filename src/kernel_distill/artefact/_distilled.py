@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,10 @@ def _read_arrays(path: Path, data: bytes) -> dict[str, np.ndarray]:
     if data[:6] == b"\x93NUMPY":
         raise InputError(f"{path} is a single array (.npy); a distilled data set is an .npz")
     try:
+        if not data.startswith(
+            (b"PK\x03\x04", b"PK\x05\x06")
+        ):  # for NumPy, whatever else it does not know is a pickle
+            raise zipfile.BadZipFile("no zip file")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:

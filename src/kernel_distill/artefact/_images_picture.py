@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from kernel_distill._errors import InputError
 from kernel_distill.artefact._style import (
@@ -233,8 +233,8 @@ def _draw(
     if layout.names_left:
         widest = max(text_width(shortened(names[label], size, 1.6), size) for label in groups)
         left += round(widest * DPI) + 24
-    head = _MARGIN + (_dots(32) if title else 0)
-    caption = _dots(24 if layout.names_left else 22)
+    head = _MARGIN + (_dots(32.0) if title else 0)
+    caption = _dots(24.0 if layout.names_left else 22.0)
     between = (0, 48) if layout.stacked else (72, 0)
     offsets = [(left, head + caption)]
     offsets.append(
@@ -244,12 +244,12 @@ def _draw(
     )
     right = offsets[1][0] + layout.panel[0] + _MARGIN
     words = [*captions, title, note]
-    sizes = [12, 12, 15, 9]
+    sizes = [12.0, 12.0, 15.0, 9.0]
     needed = max(text_width(word, size) for word, size in zip(words, sizes, strict=True))
     right = max(right, left + round(needed * DPI) + _MARGIN)
-    bottom = offsets[1][1] + layout.panel[1] + _MARGIN + (_dots(16) if note else 0)
+    bottom = offsets[1][1] + layout.panel[1] + _MARGIN + (_dots(16.0) if note else 0)
 
-    canvas = np.ones((bottom, right, 3), np.float32)
+    canvas = np.full((bottom, right, 3), 255, np.uint8)
     figure = new_figure(right / DPI, bottom / DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     for images, (x, y), text in zip(panels, offsets, captions, strict=True):
@@ -273,7 +273,7 @@ def _draw(
                 middle = corner[1] + layout.group[1] / 2
                 axes.text(x - 24, middle, name, size=size, color=INK, ha="right", va="center")
     if title:
-        axes.text(left, _MARGIN + _dots(12), title, size=15, color=INK)
+        axes.text(left, _MARGIN + _dots(12.0), title, size=15, color=INK)
     if note:
         axes.text(left, bottom - 0.7 * _MARGIN, note, size=9, color=SOFT)
     axes.imshow(canvas, aspect="auto", extent=(0, right, bottom, 0))
@@ -282,7 +282,7 @@ def _draw(
 
 
 def _paste(
-    canvas: Float[np.ndarray, "height width 3"],
+    canvas: UInt8[np.ndarray, "height width 3"],
     images: Float[np.ndarray, "k h w c"],
     corner: tuple[int, int],
     layout: _Layout,
@@ -296,7 +296,7 @@ def _paste(
 
 def _viewable(
     images: Float[np.ndarray, "k h w c"], layout: _Layout
-) -> Float[np.ndarray, "k height width 3"]:
+) -> UInt8[np.ndarray, "k height width 3"]:
     if images.shape[-1] != 3:
         # grey; of channels that are not colours, their mean
         images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
@@ -306,6 +306,7 @@ def _viewable(
         step = layout.shrink
         images = np.pad(images, ((0, 0), (0, -h % step), (0, -w % step), (0, 0)), mode="edge")
         images = images.reshape(k, -(-h // step), step, -(-w // step), step, c).mean(axis=(2, 4))
+    images = np.rint(255 * images).astype(np.uint8)
     return images.repeat(layout.grow, axis=1).repeat(layout.grow, axis=2)
 
 

@@ -130,8 +130,9 @@ class Run:
             with open(path, "ab", buffering=0) as file:
                 size = file.seek(0, io.SEEK_END)
                 try:
-                    if file.write(line) != len(line):
-                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    written = 0
+                    while written < len(line):  # a full disk takes a part first, then says so
+                        written += file.write(line[written:])
                 except OSError:
                     file.truncate(size)
                     raise

@@ -63,7 +63,7 @@ def _points(
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
         handles[:20],
-        [shortened(label, 9, 1.4) for label in labels[:20]],
+        [shortened(label, 9.0, 1.4) for label in labels[:20]],
         loc="lower center",
         ncols=min(10, len(handles)),
         frameon=False,
