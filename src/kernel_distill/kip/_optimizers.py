@@ -17,7 +17,8 @@ def optimizer_names() -> tuple[str, ...]:
     return tuple(
         name
         for name in dir(optax)
-        if not name.startswith("_") and _takes_a_learning_rate(getattr(optax, name))
+        # scale_by_... are parts of optimisers, and climb where the whole goes down
+        if not name.startswith(("_", "scale_by_")) and _takes_a_learning_rate(getattr(optax, name))
     )
 
 
@@ -29,29 +30,48 @@ def _takes_a_learning_rate(candidate: Any) -> bool:
     return first is not None and first.name == "learning_rate" and not required
 
 
-def check_optimizer(name: str) -> None:
-    """Raises unless `name` is an optimiser of optax that needs a gradient and nothing else.
+def check_optimizer(name: str, *, schedule: str) -> None:
+    """Raises unless `name` is an optimiser of optax that goes with the schedule and a gradient.
 
     Raises:
-        UnknownNameError: optax has no such optimiser.
-        InputError: it wants more, as L-BFGS and Polyak's steps want the value of the loss.
+        UnknownNameError: optax has no such optimiser, or there is no such schedule.
+        InputError: it wants more than a gradient, as L-BFGS wants the value of the loss; or it
+            takes a learning rate that stays the same, and no schedule.
     """
+    if name not in optimizer_names():
+        raise unknown_name(
+            "optimizer",
+            name,
+            optimizer_names(),
+            hint="Those of optax that need more than a learning rate and a gradient are left out.",
+        )
+    if schedule not in SCHEDULES:
+        raise unknown_name("schedule", schedule, SCHEDULES)
+    if failure := _failure(name, 0.1):
+        raise InputError(
+            f"optimizer {name!r} needs more than a gradient and a learning rate ({failure}); "
+            "take another, adam for example"
+        )
+    if schedule != "constant" and _failure(name, lambda step: 0.1):
+        raise InputError(
+            f"optimizer {name!r} takes no schedule; got {schedule!r}. Take schedule 'constant', or "
+            "another optimizer, adam for example"
+        )
+
+
+def _failure(name: str, learning_rate: Any) -> str:
+    """What optax says where an optimiser fails at a step; empty where it does not."""
     import optax
 
-    if name not in optimizer_names():
-        raise unknown_name("optimizer", name, optimizer_names())
-
     def update(parameter: jax.Array) -> jax.Array:
-        optimizer = getattr(optax, name)(0.1)
+        optimizer = getattr(optax, name)(learning_rate)
         return optimizer.update(parameter, optimizer.init(parameter), parameter)[0]
 
     try:
         jax.eval_shape(update, jnp.zeros(2, jnp.float32))
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"optimizer {name!r} needs more than a gradient and a learning rate ({error}); "
-            "take another, adam for example"
-        ) from error
+        return str(error)
+    return ""
 
 
 # each from the peak learning rate and the number of steps
@@ -78,4 +98,6 @@ def make_optimizer(name: str, *, schedule: str, learning_rate: float, steps: int
     """
     import optax
 
-    return getattr(optax, name)(SCHEDULES[schedule](optax, learning_rate, max(1, steps)))
+    rate = SCHEDULES[schedule](optax, learning_rate, max(1, steps))
+    # some take a number and no schedule, not even a constant one
+    return getattr(optax, name)(learning_rate if _failure(name, rate) else rate)

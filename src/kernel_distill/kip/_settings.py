@@ -5,7 +5,7 @@ from typing import Literal
 
 from kernel_distill._errors import InputError, unknown_name
 from kernel_distill.data import check_augmentations
-from kernel_distill.kip._optimizers import SCHEDULES, check_optimizer
+from kernel_distill.kip._optimizers import check_optimizer
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,7 @@ class Settings:
                 "images_per_class and support_size say the same thing twice; got "
                 f"{self.images_per_class} and {self.support_size}: give one of them"
             )
-        check_optimizer(self.optimizer)
-        if self.schedule not in SCHEDULES:
-            raise unknown_name("schedule", self.schedule, SCHEDULES)
+        check_optimizer(self.optimizer, schedule=self.schedule)
         check_augmentations(self.augment)
         if self.start not in ("real", "noise"):
             raise unknown_name("start", self.start, ("real", "noise"))
