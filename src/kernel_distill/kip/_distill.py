@@ -188,12 +188,11 @@ class _Distillation:
         return _State(0, self._initial, self._update.optimizer.init(learned), self._initial)
 
     def _restored(self) -> _State | None:
-        checkpoint = self._run.checkpoints.latest() if self._run else None
-        if checkpoint is None:
+        if self._run is None:
             return None
-        assert self._run is not None
-        self._run.rewind(checkpoint.step)
-        return self._first().from_checkpoint(checkpoint)
+        checkpoint = self._run.checkpoints.latest()
+        self._run.rewind(-1 if checkpoint is None else checkpoint.step)
+        return None if checkpoint is None else self._first().from_checkpoint(checkpoint)
 
     def _ended(self, state: _State) -> bool:
         patience = self._settings.patience
