@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill._errors import NumericalError
 from kernel_distill._interrupt import HeldSignals, held_signals
@@ -92,20 +92,29 @@ class _Solve:
         regression = ridge_regression(
             self._kernel(self._support), jnp.asarray(self._labels), ridge=self._settings.ridge
         )
+        cutoff = self._cutoff(regression)
         done, triangle, seconds = self._restored()
         saved_at = begin = time.monotonic()
         while done < self._blocks:
-            triangle = self._absorbed(triangle, regression, done)
+            weights = self._weights(regression, done)
+            if not bool(jnp.isfinite(weights).all()):
+                self._save(done, triangle, seconds)
+                raise NumericalError(
+                    f"the kernel of block {done} is not finite: the preprocessed images are too "
+                    f"large for {self._settings.precision}; standardise them"
+                )
+            triangle = least_squares.absorb(triangle, weights, self._targets(done))
             done += 1
             seconds, begin = seconds + time.monotonic() - begin, time.monotonic()
-            if log_spaced(done) or held.received is not None or begin - saved_at > 120:
+            wanted = log_spaced(done) or done == self._blocks or held.received is not None
+            if wanted or begin - saved_at > 120:
                 self._save(done, triangle, seconds)
                 saved_at = time.monotonic()
             if self._report:
                 self._report(Progress(done, self._blocks))
             held.raise_if_received()
         labels, rank = least_squares.solve(
-            triangle, num_classes=self._data.num_classes, cutoff=self._cutoff()
+            triangle, num_classes=self._data.num_classes, cutoff=cutoff
         )
         if not np.isfinite(labels).all():
             raise NumericalError(f"the labels are not finite; {UNSTABLE}")
@@ -121,25 +130,43 @@ class _Solve:
             seconds=seconds + time.monotonic() - begin,
         )
 
-    def _cutoff(self) -> float:
-        """NumPy's convention, max(rows, columns) * eps, for the dtype that the blocks are exact to.
+    def _cutoff(self, regression: RidgeRegression) -> float:
+        """Below this share of the largest singular value, A = K_ts (K_ss + ...)^-1 is rounding.
 
-        The rows are K_ts (K_ss + ...)^-1 with K_ts in that dtype; what lies below is rounding.
+        Entries of A that are off by eps relatively move its singular values by at most
+        eps |A|_F <= eps sqrt(s) sigma_1, however many rows there are: NumPy's own convention,
+        with eps times the rows, would call real directions noise where targets abound. And
+        whatever the dtype of the blocks, the float64 solve leaves eps times the condition of
+        K_ss + ..., which is all that duplicated support images amount to.
         """
-        longest = max(len(self._data.train), len(self._support))
-        return longest * float(jnp.finfo(self._settings.precision).eps)
+        blocks = len(self._support) * float(jnp.finfo(self._settings.precision).eps)
+        condition = float(np.linalg.cond(np.asarray(regression.factor))) ** 2
+        solve = condition * float(jnp.finfo(jnp.float64).eps)
+        if solve > 1e-3:  # a Cholesky factor may come out finite where the matrix is singular
+            raise NumericalError(
+                f"the kernel ridge regression with ridge={self._settings.ridge} is singular: its "
+                f"condition number is {condition:.0e}; {UNSTABLE}"
+            )
+        return max(blocks, solve)
 
-    def _absorbed(self, triangle: Array, regression: RidgeRegression, block: int) -> Array:
-        train, rows = self._data.train, self._settings.block_size
-        chosen = slice(block * rows, (block + 1) * rows)
-        images = jnp.asarray(train.images[chosen], self._settings.precision)
+    def _rows(self, block: int) -> slice:
+        return slice(block * self._settings.block_size, (block + 1) * self._settings.block_size)
+
+    def _weights(self, regression: RidgeRegression, block: int) -> Float[Array, "n s"]:
+        images = self._data.train.images[self._rows(block)]
         weigh = _jitted_weights if self._kernel.traceable else _weights
-        weights = weigh(self._kernel, regression, images, self._support)
-        targets = jnp.asarray(one_hot(train.labels[chosen], train.num_classes), jnp.float64)
-        return least_squares.absorb(triangle, weights, targets)
+        return weigh(
+            self._kernel, regression, jnp.asarray(images, self._settings.precision), self._support
+        )
+
+    def _targets(self, block: int) -> Float[Array, "n class"]:
+        labels = self._data.train.labels[self._rows(block)]
+        return jnp.asarray(one_hot(labels, self._data.num_classes), jnp.float64)
 
     def _restored(self) -> tuple[int, Array, float]:
         checkpoint = self._run.checkpoints.latest() if self._run else None
+        if self._run:
+            self._run.rewind(-1)  # all that is logged is logged at the end
         if checkpoint is None:
             return 0, least_squares.start(len(self._support), self._data.num_classes), 0.0
         triangle = jnp.asarray(checkpoint.tensors["triangle"])
@@ -152,7 +179,12 @@ class _Solve:
             )
 
 
-def _weights(kernel: Kernel, regression: RidgeRegression, images: Array, support: Array) -> Array:
+def _weights(
+    kernel: Kernel,
+    regression: RidgeRegression,
+    images: Float[Array, "n *shape"],
+    support: Float[Array, "s *shape"],
+) -> Float[Array, "n s"]:
     return regression.weights(kernel(images, support))
 
 
