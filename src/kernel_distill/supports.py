@@ -1,28 +1,51 @@
 """The first support: natural images, as many of each class as of any other."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
 from kernel_distill._errors import InputError
 from kernel_distill.data import ClassBalanced, Dataset, Split, numpy_generator
+from kernel_distill.kernels import Kernel
 
 
-def support_size(
-    images_per_class: int | None, size: int | None, data: Dataset, *, default_per_class: int
-) -> int:
-    """How many images a support has, from whichever of the two settings was given.
+def check(kernel: Kernel, data: Dataset, settings: Any) -> int:
+    """Whether kernel, data and settings go together: all that can be said before any work.
+
+    Args:
+        kernel: the kernel of the run.
+        data: the data set.
+        settings: the settings dataclass of a method.
+
+    Returns:
+        How many images the support has.
 
     Raises:
-        InputError: a class has fewer training images than asked for, or the training set has.
+        InputError: a class has fewer training images than asked for, or the training set has;
+            images of this shape do not fit the architecture, or cannot be augmented.
     """
-    if size is not None:
-        if size > len(data.train):
+    for member in kernel.members:
+        member.architecture.check_images(data.image_shape)
+    if getattr(settings, "augment", ()) and len(data.image_shape) != 3:
+        raise InputError(
+            f"augmentation ({', '.join(settings.augment)}) needs images [n, height, width, "
+            f"channel]; got rows of shape {data.image_shape}. Leave it out for tables."
+        )
+    return _size(data, settings)
+
+
+def _size(data: Dataset, settings: Any) -> int:
+    if settings.support_size is not None:
+        if settings.support_size > len(data.train):
             raise InputError(
-                f"a support of {size} images is larger than the training set of "
+                f"a support of {settings.support_size} images is larger than the training set of "
                 f"{len(data.train)}. Ask for fewer."
             )
-        return size
-    per_class = images_per_class if images_per_class is not None else default_per_class
+        return settings.support_size
+    per_class = settings.images_per_class
+    if per_class is None:
+        per_class = settings.default_images_per_class
     counts = np.bincount(data.train.labels, minlength=data.num_classes)
     scarcest = int(counts.argmin())
     if per_class > counts[scarcest]:

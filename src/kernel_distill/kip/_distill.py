@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from kernel_distill.kip._optimizers import make_optimizer
 from kernel_distill.kip._settings import Settings
 from kernel_distill.kip._step import Support, Update, jitted_step, step
 from kernel_distill.results import Outcome, Result, finish
-from kernel_distill.supports import real_support, support_size
+from kernel_distill.supports import check, real_support
 
 
 def distill(
@@ -54,15 +54,18 @@ def distill(
         Interrupted: Ctrl-C or SIGTERM arrived; the state is saved.
     """
     chosen = make_settings(Settings, settings)
-    size = support_size(chosen.images_per_class, chosen.support_size, data, default_per_class=1)
+    size = check(kernel, data, chosen)
     with jax.enable_x64(True), held_signals() as held:
         process = _Distillation(
             kernel, data, settings=chosen, size=size, key=key, run=run, report=report
         )
         outcome = process.go_on(held)
-        return finish(
+        held.raise_if_received()
+        result = finish(
             outcome, method="kip", kernel=kernel, data=data, settings=chosen, key=key, run=run
         )
+        held.raise_if_received()
+        return result
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,10 @@ class _Distillation:
             augment_key=augment_key if augmented else None,
         )
         if not bool(metrics.pop("finite")):
-            self._fail(state)
+            self._fail(
+                state,
+                f"the loss or the support is not finite after step {state.step + 1}; {UNSTABLE}",
+            )
         following = replace(
             state,
             step=state.step + 1,
@@ -237,14 +243,13 @@ class _Distillation:
         self._tell(following, measured)
         return following
 
-    def _fail(self, state: _State) -> None:
+    def _fail(self, state: _State, what: str) -> NoReturn:
         saved = ""
         if self._run:
             self._save(state, keep=False)
             saved = f" The last finite state, of step {state.step}, is saved in {self._run.path}."
         raise NumericalError(
-            f"the loss or the support is not finite after step {state.step + 1}; {UNSTABLE}, or "
-            f"the learning rate ({self._settings.learning_rate}) is too large.{saved}"
+            f"{what}, or the learning rate ({self._settings.learning_rate}) is too large.{saved}"
         )
 
     def _validated(self, state: _State) -> _State:
@@ -252,17 +257,20 @@ class _Distillation:
         begin = time.monotonic()
         metrics = {}
         if len(self._data.validation):
-            evaluations = [
-                measure(
-                    member,
-                    state.support["images"],
-                    state.support["labels"],
-                    self._data.validation,
-                    ridge=self._settings.ridge,
-                    precision=self._settings.precision,
-                )
-                for member in self._kernel.members
-            ]
+            try:
+                evaluations = [
+                    measure(
+                        member,
+                        state.support["images"],
+                        state.support["labels"],
+                        self._data.validation,
+                        ridge=self._settings.ridge,
+                        precision=self._settings.precision,
+                    )
+                    for member in self._kernel.members
+                ]
+            except NumericalError as error:
+                self._fail(state, str(error))
             accuracy = float(np.mean([evaluation.accuracy for evaluation in evaluations]))
             metrics["validation_accuracy"] = accuracy
             metrics["validation_loss"] = float(np.mean([each.loss for each in evaluations]))

@@ -1,7 +1,7 @@
 """The settings of a KIP run, for Python and the command line alike."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from kernel_distill._errors import InputError, unknown_name
 from kernel_distill.data import check_augmentations
@@ -15,6 +15,8 @@ class Settings:
     Raises:
         InputError: a value is out of range, or a name is unknown; before any work.
     """
+
+    default_images_per_class: ClassVar[int] = 1
 
     images_per_class: int | None = None
     """Images of each class; by default 1, unless the support size is given."""

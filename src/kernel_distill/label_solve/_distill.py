@@ -18,7 +18,7 @@ from kernel_distill.kernels import UNSTABLE, Kernel, RidgeRegression, ridge_regr
 from kernel_distill.label_solve import _least_squares as least_squares
 from kernel_distill.label_solve._settings import Settings
 from kernel_distill.results import Outcome, Result, finish
-from kernel_distill.supports import real_support, support_size
+from kernel_distill.supports import check, real_support
 
 
 def distill(
@@ -51,11 +51,12 @@ def distill(
         Interrupted: Ctrl-C or SIGTERM arrived; the state is saved.
     """
     chosen = make_settings(Settings, settings)
-    size = support_size(chosen.images_per_class, chosen.support_size, data, default_per_class=10)
+    size = check(kernel, data, chosen)
     with jax.enable_x64(True), held_signals() as held:
         process = _Solve(kernel, data, settings=chosen, size=size, key=key, run=run, report=report)
         outcome = process.go_on(held)
-        return finish(
+        held.raise_if_received()
+        result = finish(
             outcome,
             method="label-solve",
             kernel=kernel,
@@ -64,6 +65,8 @@ def distill(
             key=key,
             run=run,
         )
+        held.raise_if_received()
+        return result
 
 
 class _Solve:

@@ -1,7 +1,7 @@
 """The settings of Label Solve, for Python and the command line alike."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from kernel_distill._errors import InputError, unknown_name
 
@@ -13,6 +13,8 @@ class Settings:
     Raises:
         InputError: a value is out of range, or a name is unknown; before any work.
     """
+
+    default_images_per_class: ClassVar[int] = 10
 
     images_per_class: int | None = None
     """Images of each class; by default 10, unless the support size is given."""
