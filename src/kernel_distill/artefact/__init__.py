@@ -17,6 +17,7 @@ from kernel_distill.artefact._metadata import device_description as device_descr
 from kernel_distill.artefact._metadata import package_versions as package_versions
 from kernel_distill.artefact._pictures import save_pictures as save_pictures
 from kernel_distill.artefact._run import Run as Run
+from kernel_distill.artefact._run import check_folder as check_folder
 from kernel_distill.artefact._run import holds_run as holds_run
 from kernel_distill.artefact._run import read_metrics as read_metrics
 from kernel_distill.artefact._style import save_picture as save_picture

@@ -85,24 +85,13 @@ class Run:
             StorageError: the folder cannot be made or written to.
         """
         path = Path(path)
-        if resume and overwrite:
-            raise InputError("resume and overwrite exclude each other; got both")
-        if resume and not holds_run(path):
-            raise InputError(f"there is no run to resume in {path}; leave out --resume to begin")
-        if not resume and not holds_run(path) and _holds_other(path):
-            raise InputError(
-                f"{path} must be new, empty or the folder of a run; it holds other files (such as "
-                f"{_holds_other(path)}), which are left alone. Choose another folder with --out."
-            )
+        # whether a run is there to be kept is asked under the lock: another process may be at it
+        check_folder(path, resume=resume, overwrite=not resume)
         lock = _lock(path)
         try:
+            check_folder(path, resume=resume, overwrite=overwrite)
             if resume:
                 config = _same_config(path, config)
-            elif holds_run(path) and not overwrite:
-                raise InputError(
-                    f"{path} already holds a run. Go on with it: --resume. Begin anew and lose "
-                    "it: --overwrite. Or choose another folder with --out."
-                )
             else:
                 _remove_run(path)
                 config = _json.plain(
@@ -181,6 +170,30 @@ class Run:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def check_folder(path: PathLike, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Whether `Run.create` would take the folder, as far as can be told without touching it.
+
+    Raises:
+        InputError: it holds a run and neither `resume` nor `overwrite` is given; it holds something
+            else; there is no run to resume.
+    """
+    path = Path(path)
+    if resume and overwrite:
+        raise InputError("resume and overwrite exclude each other; got both")
+    if resume and not holds_run(path):
+        raise InputError(f"there is no run to resume in {path}; leave out --resume to begin")
+    if holds_run(path) and not (resume or overwrite):
+        raise InputError(
+            f"{path} already holds a run. Go on with it: --resume. Begin anew and lose "
+            "it: --overwrite. Or choose another folder with --out."
+        )
+    if not holds_run(path) and _holds_other(path):
+        raise InputError(
+            f"{path} must be new, empty or the folder of a run; it holds other files (such as "
+            f"{_holds_other(path)}), which are left alone. Choose another folder with --out."
+        )
 
 
 def holds_run(path: PathLike) -> bool:
