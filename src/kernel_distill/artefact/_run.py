@@ -86,7 +86,7 @@ class Run:
         """
         path = Path(path)
         # whether a run is there to be kept is asked under the lock: another process may be at it
-        check_folder(path, resume=resume, overwrite=not resume)
+        check_folder(path, resume=resume, overwrite=overwrite or not resume)
         lock = _lock(path)
         try:
             check_folder(path, resume=resume, overwrite=overwrite)
