@@ -75,16 +75,13 @@ def test_before_and_after_stand_in_their_places_in_natural_colours():
     before, after, labels = support(10, (4, 4, 3), 10)
     before[3], after[3] = (1.0, 0.0, 0.0), (0.0, 0.5, 9.0)  # clipped to 1
     figure = images_picture(before, after, labels, [str(label) for label in range(10)])
-    sheet = figure.axes[0].images[0].get_array()
-    colours = [tuple(int(part) for part in colour) for colour in sheet.reshape(-1, 3)]
-    red, blue = colours.count((255, 0, 0)), colours.count((0, 128, 255))
+    sheet = np.asarray(figure.axes[0].images[0].get_array())
+    red, blue = ((sheet == colour).all(-1) for colour in ((255, 0, 0), (0, 128, 255)))
     # one square tile of each
-    assert red == blue > 10_000
-    assert round(red**0.5) ** 2 == red
-    rows = [
-        np.flatnonzero((sheet == colour).all(-1).any(1)) for colour in ((255, 0, 0), (0, 128, 255))
-    ]
-    assert rows[0].max() < rows[1].min()
+    assert red.sum() == blue.sum() > 10_000
+    assert round(red.sum() ** 0.5) ** 2 == red.sum()
+    above, below = (np.flatnonzero(tile.any(axis=1)) for tile in (red, blue))
+    assert above.max() < below.min()
 
 
 def test_every_image_is_on_the_sheet_once():

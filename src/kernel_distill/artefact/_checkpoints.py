@@ -26,7 +26,7 @@ class DamagedCheckpointWarning(UserWarning):
     """A checkpoint is truncated or altered, and was set aside."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Checkpoint:
     """The state of a run after `step` steps: arrays by name, and what JSON can hold."""
 

@@ -18,7 +18,7 @@ FORMAT_VERSION = 1
 FILE_NAME = "distilled.npz"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Distilled:
     """A distilled data set with all that is needed to use it.
 

@@ -1,7 +1,9 @@
 """What the pictures have in common: type, colours, and how they are written."""
 
 import io
+import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -76,6 +78,7 @@ def displayed(class_names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name.replace("$", r"\$") for name in class_names)
 
 
+@cache
 def text_width(text: str, size: float) -> float:
     """The width of `text` in inches when set in `size` points."""
     from matplotlib.textpath import TextPath
@@ -87,8 +90,11 @@ def text_width(text: str, size: float) -> float:
 
 def shortened(text: str, size: float, width: float) -> str:
     """`text`, cut short with an ellipsis where it is wider than `width` inches."""
-    if text_width(text, size) <= width:
+    whole = text_width(text, size)
+    if whole <= width:
         return text
+    # begin near the end: measuring is slow
+    text = text[: math.ceil(len(text) * width / whole)]
     while len(text) > 1 and text_width(text + "…", size) > width:
         text = text[:-1].rstrip()
     return text + "…"
