@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,15 +37,16 @@ class Environment:
 
 
 @pytest.fixture
-def new_environment(tmp_path: Path) -> Callable[[str], Environment]:
-    """Makes an environment with the Python given."""
+def new_environment(tmp_path: Path) -> Iterator[Callable[[str], Environment]]:
+    """Makes an environment with the Python given, and removes it after the test."""
+    folder = tmp_path / "venv"
 
     def make(python: str) -> Environment:
-        folder = tmp_path / "venv"
         subprocess.run([python, "-m", "venv", folder], check=True)
         return Environment(folder)
 
-    return make
+    yield make
+    shutil.rmtree(folder, ignore_errors=True)  # gigabytes, which pytest would keep
 
 
 @pytest.fixture
