@@ -38,12 +38,12 @@ def check_optimizer(name: str, *, schedule: str) -> None:
         InputError: it wants more than a gradient, as L-BFGS wants the value of the loss; or it
             takes a learning rate that stays the same, and no schedule.
     """
+    import optax
+
     if name not in optimizer_names():
+        hint = "Those of optax that need more than a learning rate and a gradient are left out."
         raise unknown_name(
-            "optimizer",
-            name,
-            optimizer_names(),
-            hint="Those of optax that need more than a learning rate and a gradient are left out.",
+            "optimizer", name, optimizer_names(), hint=hint if hasattr(optax, name) else ""
         )
     if schedule not in SCHEDULES:
         raise unknown_name("schedule", schedule, SCHEDULES)
