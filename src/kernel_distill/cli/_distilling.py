@@ -7,12 +7,14 @@ import jax
 import numpy as np
 
 from kernel_distill import data
+from kernel_distill.artefact import check_folder
 from kernel_distill.cli._options import KernelOptions, OutputOptions
 from kernel_distill.cli._show import line, paths, progress_bar, table
 from kernel_distill.data import Dataset, one_hot
 from kernel_distill.evaluation import measure
-from kernel_distill.kernels import Kernel
+from kernel_distill.kernels import FullyConnected, Kernel
 from kernel_distill.results import Result
+from kernel_distill.supports import check
 
 _PICTURES = ("images.png", "curves.png", "labels.png")
 _LARGEST_FULL_SOLVE = 5000
@@ -37,9 +39,12 @@ def run_distillation(
         settings: the settings dataclass of `distill`.
         output: where to.
     """
+    check_folder(output.out, resume=output.resume, overwrite=output.overwrite)
     kernel = kernel_options.build()
+    dataset = data.load(**vars(data_settings))
+    check(kernel, dataset, settings)
+    # all that can be said against the input has been: from here on a run is begun, or overwritten
     with output.open(command, (data_settings, kernel_options, settings)) as run:
-        dataset = data.load(**vars(data_settings))
         with progress_bar(f"{command} {dataset.name}") as report:
             result = distill(
                 kernel,
@@ -61,10 +66,14 @@ def _print(result: Result, dataset: Dataset, kernel: Kernel, *, ridge: float) ->
         (f"{size} distilled images", _percent(result.test_accuracy)),
     ]
     train = dataset.train
-    if len(train) <= _LARGEST_FULL_SOLVE:  # the solve is cubic: a second here, hours at 50,000
+    cheap = all(isinstance(member.architecture, FullyConnected) for member in kernel.members)
+    # the solve is cubic: a second here, hours at 50,000
+    if cheap and len(train) <= _LARGEST_FULL_SOLVE:
         labels = one_hot(train.labels, train.num_classes)
         accuracies = [
-            measure(member, train.images, labels, dataset.test, ridge=ridge).accuracy
+            measure(
+                member, train.images, labels, dataset.test, ridge=ridge, precision="float64"
+            ).accuracy
             for member in kernel.members
         ]
         rows.append((f"all {len(train)} training images", _percent(float(np.mean(accuracies)))))

@@ -1,9 +1,13 @@
 """From the command line to a command, and from an error to an exit status."""
 
 import argparse
+import contextlib
+import io
+import shlex
 import signal
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -11,7 +15,7 @@ from typing import Annotated, Any
 import jax
 import tyro
 
-from kernel_distill._errors import KernelDistillError
+from kernel_distill._errors import KernelDistillError, unknown_name
 from kernel_distill._interrupt import Interrupted
 from kernel_distill.artefact import holds_run
 from kernel_distill.cli._env import Env
@@ -34,33 +38,65 @@ _DESCRIPTION = "Distil a data set into a handful of synthetic examples with neur
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit status: 0, 1 for an error, 130 or 143 when stopped."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    command: Any = None
     jax.config.update("jax_enable_x64", True)
     signal.signal(signal.SIGTERM, _raise_interrupted)
-    try:
-        _parse(_with_config(given)).run()
-    except KernelDistillError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as stop:
-        number = stop.signal_number if isinstance(stop, Interrupted) else signal.SIGINT
-        print(_how_to_resume(given), file=sys.stderr)
-        return 128 + number
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            command = _parse(_with_config(given))
+            command.run()
+        except KernelDistillError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except SystemExit as stop:  # tyro has said why
+            return 1 if stop.code else 0
+        except KeyboardInterrupt as stop:
+            number = stop.signal_number if isinstance(stop, Interrupted) else signal.SIGINT
+            print(_how_to_resume(given[0], command), file=sys.stderr)
+            return 128 + number
     return 0
 
 
 def _parse(arguments: list[str]) -> Any:
+    """The command with its options, an instance of one of `_COMMANDS`.
+
+    Raises:
+        InputError: no such command, or an option's value is out of range.
+        SystemExit: another error in the options, or help; it is printed already.
+    """
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
+        raise unknown_name("command", arguments[0], _COMMANDS)
     union: Any = None
     for name, command in _COMMANDS.items():
         summary = (command.__doc__ or "").split("\n")[0]
+        # a type made at run time, which no static checker can follow
         option: Any = Annotated[command, tyro.conf.subcommand(name, description=summary)]
         union = option if union is None else union | option
-    return tyro.cli(
-        union,
-        args=arguments,
-        prog="kernel-distill",
-        description=_DESCRIPTION,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
-    )
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            return tyro.cli(
+                union,
+                args=arguments,
+                prog="kernel-distill",
+                description=_DESCRIPTION,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+            )
+    except SystemExit as stop:
+        # tyro reports the errors of the settings dataclasses too, in a frame and by the names of
+        # its own inner fields: they go out as those that are raised later do
+        for error in _chain(stop):
+            if isinstance(error, KernelDistillError):
+                raise error from None
+        sys.stderr.write(printed.getvalue())
+        raise
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__
 
 
 def _with_config(arguments: list[str]) -> list[str]:
@@ -82,19 +118,28 @@ def _with_config(arguments: list[str]) -> list[str]:
 
 def _output_options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--out", type=Path)
+    # a value that is missing is for tyro to complain about
+    parser.add_argument("--config", type=Path, nargs="?")
+    parser.add_argument("--out", type=Path, nargs="?")
     parser.add_argument("--resume", action="store_true")
     return parser.parse_known_args(arguments)[0]
 
 
-def _how_to_resume(arguments: list[str]) -> str:
-    out = _output_options(arguments).out
-    if out is None or not holds_run(out):
+def _how_to_resume(name: str, command: Any) -> str:
+    """Args: the command's name, and the command, None where it was stopped before it was read."""
+    output = getattr(command, "output", None)
+    if output is None or not holds_run(output.out):
         return "stopped"
-    return f"stopped; go on with: kernel-distill {arguments[0]} --out {out} --resume"
+    out = shlex.quote(str(output.out))
+    return f"stopped; go on with: kernel-distill {name} --out {out} --resume"
 
 
 def _raise_interrupted(number: int, frame: FrameType | None) -> None:
     del frame
     raise Interrupted(number)
+
+
+def _show_warning(message: Warning | str, *origin: Any, **more: Any) -> None:
+    """In place of `warnings.showwarning`: a line for people, without the line of code."""
+    del origin, more
+    print(f"warning: {message}", file=sys.stderr)
