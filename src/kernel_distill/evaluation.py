@@ -39,7 +39,8 @@ def evaluate(distilled: Distilled, split: Split, *, kernel: Kernel | None = None
     Args:
         distilled: what to learn from.
         split: what to predict, preprocessed as the distilled set was.
-        kernel: by default the one that the set was distilled with, and its ridge.
+        kernel: by default the one that the set was distilled with (of several, the first). The
+            ridge and the precision are those of the distillation in any case.
 
     Raises:
         InputError: the split's preprocessing is not that of the distilled set, or the split
@@ -58,7 +59,12 @@ def evaluate(distilled: Distilled, split: Split, *, kernel: Kernel | None = None
             distilled.metadata["kernel"]
         )
     return measure(
-        kernel, distilled.images, distilled.labels, split, ridge=distilled.metadata["ridge"]
+        kernel,
+        distilled.images,
+        distilled.labels,
+        split,
+        ridge=distilled.metadata["ridge"],
+        precision=distilled.metadata.get("settings", {}).get("precision", "float32"),
     )
 
 

@@ -9,6 +9,7 @@ from kernel_distill import data
 from kernel_distill.artefact import holds_run, load, read_config
 from kernel_distill.cli._show import table
 from kernel_distill.evaluation import evaluate
+from kernel_distill.kernels import from_metadata
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,20 @@ class Evaluate:
             data_dir=self.data_dir or config.get("data_dir"),
             whitening=whitening if whitening.is_file() else None,
         )
-        evaluation = evaluate(distilled, dataset.test)
-        architecture, kernel = distilled.metadata["architecture"], distilled.metadata["kernel"]
-        table(
-            f"{len(distilled)} distilled images of {dataset.name}",
-            [
+        rows = []
+        for metadata in distilled.metadata["architectures"]:
+            kernel = from_metadata(metadata).kernel(distilled.metadata["kernel"])
+            evaluation = evaluate(distilled, dataset.test, kernel=kernel)
+            rows.append(
                 (
-                    f"{architecture['name']} {kernel}",
+                    f"{metadata['name']} {kernel.kind}",
                     f"{len(dataset.test)}",
                     f"{100 * evaluation.accuracy:.2f} %",
                     f"{evaluation.loss:.5f}",
                 )
-            ],
+            )
+        table(
+            f"{len(distilled)} distilled images of {dataset.name}",
+            rows,
             ("kernel", "test images", "accuracy", "loss"),
         )
