@@ -13,7 +13,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from kernel_distill._errors import InputError, unknown_name
 
 KernelKind = Literal["ntk", "nngp"]
-Rows = Float[Array, "n *shape"] | Float[np.ndarray, "n *shape"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,11 @@ class Kernel(ABC):
         del key
         return self
 
-    def __call__(self, x1: Rows, x2: Rows | None = None) -> Float[Array, "n1 n2"]:
+    def __call__(
+        self,
+        x1: Float[Array, "n1 *shape"] | Float[np.ndarray, "n1 *shape"],
+        x2: Float[Array, "n2 *shape"] | Float[np.ndarray, "n2 *shape"] | None = None,
+    ) -> Float[Array, "n1 n2"]:
         """The kernel block of `x1` with `x2`, or of `x1` with itself.
 
         Args:
@@ -57,7 +60,7 @@ class Kernel(ABC):
             x2: the same for n2; None: `x1` with itself.
 
         Returns:
-            [n1, n2], in the dtype of the arguments.
+            [n1, n2], in the dtype of the arguments (float64 only where JAX has it switched on).
 
         Raises:
             InputError: the arguments are no floating point numbers, are of different shapes but
@@ -74,7 +77,7 @@ class Kernel(ABC):
             )
         return _jitted_cross(self, jnp.asarray(x1), jnp.asarray(x2))
 
-    def _check(self, x: Rows) -> None:
+    def _check(self, x: Float[Array, "n *shape"] | Float[np.ndarray, "n *shape"]) -> None:
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise InputError(
                 f"a kernel takes floating point images; got {x.dtype}. "
@@ -98,8 +101,8 @@ class Kernel(ABC):
         """The kernel of a set with itself; arguments are checked already."""
 
 
-# jitted here, once for all: neural-tangents in float64 outside jit ends JAX 0.10.2 with a
-# segmentation fault, and the closed forms want their elementwise parts fused
+# jitted here, once for all: step by step, neural-tangents takes many times as long, and the
+# closed forms want their elementwise parts fused
 @functools.partial(jax.jit, static_argnums=0)
 def _jitted_cross(
     kernel: Kernel, x1: Float[Array, "n1 *shape"], x2: Float[Array, "n2 *shape"]

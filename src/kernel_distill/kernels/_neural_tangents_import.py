@@ -5,6 +5,7 @@ Its last release fails on JAX 0.6 and later: it wants names that `jax.core`, `ja
 The names are lent to JAX while the import runs and taken back afterwards. What runs after that
 are the kernels, `batch`, and the empirical kernels but for their structured derivatives
 (`NtkImplementation.STRUCTURED_DERIVATIVES`), whose own internals JAX has since rewritten.
+One function of neural-tangents is replaced for good: see `_convolved_covariance`.
 """
 
 import functools
@@ -15,6 +16,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from kernel_distill.kernels._convolved_covariance import by_windows
 
 # once public in jax.core
 _CORE_NAMES = ("Jaxpr", "JaxprEqn", "Literal", "Primitive", "Var")
@@ -47,7 +50,11 @@ def neural_tangents() -> types.ModuleType:
     modules = {"jax.util": util, experimental: types.ModuleType(experimental)}
     with _lent(attributes, modules), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escape sequences in its docstrings
-        return importlib.import_module("neural_tangents")
+        package = importlib.import_module("neural_tangents")
+    linear = sys.modules["neural_tangents._src.stax.linear"]
+    name = "_conv_kernel_full_spatial_shared"
+    setattr(linear, name, by_windows(getattr(linear, name)))
+    return package
 
 
 @contextmanager
