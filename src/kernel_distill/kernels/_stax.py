@@ -1,6 +1,7 @@
 """Kernels computed by neural-tangents: any architecture, and a user's own network."""
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from kernel_distill._errors import InputError
 from kernel_distill.kernels._architectures import Architecture
 from kernel_distill.kernels._kernel import Kernel, KernelKind, check_kind
 from kernel_distill.kernels._layers import Activation, AveragePooling, Convolution, Dense, Flatten
@@ -33,12 +35,18 @@ class CustomArchitecture:
         return {"name": self.name}
 
 
+# bytes of one covariance of a tile: neural-tangents holds about five of them at a time, and the
+# gradient about fifteen
+BUDGET = 2**28
+
+
 @dataclass(frozen=True)
 class StaxKernel(Kernel):
     """A kernel that neural-tangents computes.
 
     For convolutional architectures it holds the covariance of all pairs of pixels, layer by
-    layer: 4 MiB for one pair of 32x32 images.
+    layer: 4 MiB for one pair of 32x32 images in float32. Larger blocks are computed tile by tile,
+    and so are their gradients: memory stays that of one tile.
     """
 
     architecture: Architecture | CustomArchitecture
@@ -46,17 +54,46 @@ class StaxKernel(Kernel):
     def cross(
         self, x1: Float[Array, "n1 *shape"], x2: Float[Array, "n2 *shape"]
     ) -> Float[Array, "n1 n2"]:
-        if x1.ndim < 4 or (rows := _rows_a_block(x1, len(x2))) >= len(x1):
-            return self._kernel_fn(x1, x2, self.kind)
-        # block by block, and again in the backward pass: memory stays that of one block
-        padding = -len(x1) % rows
-        padded = jnp.concatenate([x1, jnp.repeat(x1[-1:], padding, axis=0)])
-        block = jax.checkpoint(lambda images: self._kernel_fn(images, x2, self.kind))
-        blocks = jax.lax.map(block, padded.reshape(-1, rows, *x1.shape[1:]))
-        return blocks.reshape(-1, len(x2))[: len(x1)]
+        pairs = self._pairs_a_tile(x1)
+        if len(x1) * len(x2) <= pairs:
+            return self._compute(x1, x2)
+        # about square: each image's covariance with itself is computed once a tile
+        columns = min(len(x2), max(1, math.isqrt(pairs)))
+        rows = min(len(x1), max(1, pairs // columns))
+        columns = min(len(x2), max(1, pairs // rows))
+        tile = jax.checkpoint(self._compute)  # computed again in the backward pass
+        return _in_blocks(
+            lambda some1: _in_blocks(lambda some2: tile(some1, some2).T, x2, columns).T, x1, rows
+        )
 
     def of_self(self, x: Float[Array, "n *shape"]) -> Float[Array, "n n"]:
-        return self._kernel_fn(x, None, self.kind)
+        if len(x) ** 2 <= self._pairs_a_tile(x):
+            return self._compute(x, None)
+        block = self.cross(x, x)
+        diagonal = _in_blocks(jax.checkpoint(lambda one: self._compute(one, None)[0]), x, 1)
+        return jnp.where(jnp.eye(len(x), dtype=bool), diagonal, (block + block.T) / 2)
+
+    def _compute(
+        self, x1: Float[Array, "n1 *shape"], x2: Float[Array, "n2 *shape"] | None
+    ) -> Float[Array, "n1 n2"]:
+        # the default precision is TF32 on GPUs and bfloat16 on TPUs
+        with jax.default_matmul_precision("highest"):
+            block = self._kernel_fn(x1, x2, self.kind)
+        if block.ndim != 2:
+            raise InputError(
+                "a network must end in a readout, so that its kernel is [n1, n2]; got shape "
+                f"{block.shape}. End it with stax.Flatten() or stax.GlobalAvgPool(), and stax.Dense"
+            )
+        return block
+
+    def _pairs_a_tile(self, x: Float[Array, "n *shape"]) -> int:
+        """How many pairs of images keep their covariances within the budget."""
+        pixels = math.prod(x.shape[1:-1])
+        if not isinstance(self.architecture, CustomArchitecture) and not any(
+            isinstance(layer, AveragePooling) for layer in self.architecture.layers
+        ):
+            return max(1, BUDGET // (pixels * x.dtype.itemsize))  # pairs of equal pixels only
+        return max(1, BUDGET // (pixels**2 * x.dtype.itemsize))
 
     @property
     def _kernel_fn(self) -> Callable[..., Any]:
@@ -65,11 +102,15 @@ class StaxKernel(Kernel):
         return stax_network(self.architecture)[2]
 
 
-def _rows_a_block(x1: Float[Array, "n1 height width channel"], columns: int) -> int:
-    """How many rows of a block keep the covariances of all pixel pairs within a budget."""
-    budget = 2**29
-    pixels = x1.shape[1] * x1.shape[2]
-    return max(1, budget // (columns * pixels**2 * x1.dtype.itemsize))
+def _in_blocks(
+    function: Callable[[Array], Array], x: Float[Array, "n *shape"], rows: int
+) -> Float[Array, "n *rest"]:
+    """`function` of some rows at a time, one after the other; what it returns has as many rows."""
+    padding = -len(x) % rows
+    # a real row again: rows of zeros could make the gradient NaN
+    padded = jnp.concatenate([x, jnp.repeat(x[-1:], padding, axis=0)])
+    blocks = jax.lax.map(function, padded.reshape(-1, rows, *x.shape[1:]))
+    return blocks.reshape(-1, *blocks.shape[2:])[: len(x)]
 
 
 @functools.cache
