@@ -1,9 +1,11 @@
 """Kernel ridge regression by Cholesky."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float
 
@@ -28,18 +30,36 @@ class RidgeRegression:
     factor: Float[Array, "s s"]
     coefficients: Float[Array, "s class"]
 
-    def predict(self, kernel_ts: Float[Array, "t s"]) -> Float[Array, "t class"]:
+    def predict(
+        self, kernel_ts: Float[Array, "t s"] | Float[np.ndarray, "t s"]
+    ) -> Float[Array, "t class"]:
         """The prediction K_ts (K_ss + ...)^-1 y_s, in the dtype of the solve."""
-        return kernel_ts.astype(self.coefficients.dtype) @ self.coefficients
+        with self._precision():
+            return jnp.matmul(
+                kernel_ts.astype(self.coefficients.dtype),
+                self.coefficients,
+                precision=jax.lax.Precision.HIGHEST,  # or TF32 on GPUs where this is float32
+            )
 
-    def weights(self, kernel_ts: Float[Array, "t s"]) -> Float[Array, "t s"]:
+    def weights(
+        self, kernel_ts: Float[Array, "t s"] | Float[np.ndarray, "t s"]
+    ) -> Float[Array, "t s"]:
         """The matrix K_ts (K_ss + ...)^-1, which takes any labels of the support to predictions."""
-        transposed = kernel_ts.T.astype(self.factor.dtype)
-        return cho_solve((self.factor, True), transposed).T
+        with self._precision():
+            transposed = jnp.asarray(kernel_ts.T.astype(self.factor.dtype))
+            return cho_solve((self.factor, True), transposed).T
+
+    def _precision(self) -> AbstractContextManager[None]:
+        # the coefficients of an ill-conditioned kernel are large and cancel in the prediction:
+        # where JAX is left at 32 bits, they would be rounded before
+        return jax.enable_x64(True) if self.factor.dtype == jnp.float64 else nullcontext()
 
 
 def fit(
-    kernel_ss: Float[Array, "s s"], labels: Float[Array, "s class"], *, ridge: float = 1e-6
+    kernel_ss: Float[Array, "s s"],
+    labels: Float[Array, "s class"],
+    *,
+    ridge: float | Float[Array, ""] = 1e-6,
 ) -> RidgeRegression:
     """Kernel ridge regression for use inside a traced function: nothing is checked.
 
@@ -57,7 +77,10 @@ _jitted_fit = jax.jit(fit)
 
 
 def ridge_regression(
-    kernel_ss: Float[Array, "s s"], labels: Float[Array, "s class"], *, ridge: float = 1e-6
+    kernel_ss: Float[Array, "s s"] | Float[np.ndarray, "s s"],
+    labels: Float[Array, "s class"] | Float[np.ndarray, "s class"],
+    *,
+    ridge: float = 1e-6,
 ) -> RidgeRegression:
     """Fits a kernel ridge regression, in float64 whatever the dtype of the kernel.
 
@@ -72,14 +95,15 @@ def ridge_regression(
 
     Raises:
         InputError: the numbers of rows differ, or the ridge is negative.
-        NumericalError: the solve is not finite; says what to look at.
+        NumericalError: the regularised kernel is singular to float64's precision, or the solve
+            is not finite; says what to look at.
     """
     if kernel_ss.shape != (len(labels), len(labels)):
         raise InputError(
             "kernel_ss must be square, with a row for each row of labels; got "
             f"kernel_ss.shape={kernel_ss.shape}, labels.shape={labels.shape}"
         )
-    if ridge < 0:
+    if not ridge >= 0:
         raise InputError(f"ridge must not be negative; got {ridge}")
     with jax.enable_x64(True):
         regression = _jitted_fit(
@@ -90,8 +114,15 @@ def ridge_regression(
 
 
 def check_solved(regression: RidgeRegression, *, ridge: float) -> None:
-    """Raises NumericalError where a coefficient is not finite, with the likely causes."""
-    if not bool(jnp.isfinite(regression.coefficients).all()):
+    """Raises NumericalError where the solve is not finite or means nothing, with likely causes.
+
+    Rounding may leave the pivot of a singular matrix just above zero: the coefficients are finite
+    then, and noise. A pivot below that rounding error is such a one.
+    """
+    pivots = jnp.diagonal(regression.factor) ** 2
+    rounding = len(pivots) * jnp.finfo(pivots.dtype).eps
+    regular = pivots.min() > rounding * pivots.max()  # false where a pivot is not a number
+    if not bool(regular & jnp.isfinite(regression.coefficients).all()):
         raise NumericalError(
             f"the kernel ridge regression with ridge={ridge} has no finite solution; {UNSTABLE}"
         )
