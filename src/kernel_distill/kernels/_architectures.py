@@ -3,6 +3,7 @@
 import re
 from abc import abstractmethod
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from typing import Any, Literal, get_args
 
 from kernel_distill._errors import InputError, unknown_name
@@ -37,9 +38,9 @@ class Architecture:
     def __post_init__(self) -> None:
         if self.activation not in get_args(ActivationName):
             raise unknown_name("activation", self.activation, get_args(ActivationName))
-        if not (self.w_std > 0 and self.b_std >= 0):
+        if not (0 < self.w_std < inf and 0 <= self.b_std < inf):
             raise InputError(
-                "w_std must be positive and b_std not negative; "
+                "w_std must be positive and b_std not negative, both finite; "
                 f"got w_std={self.w_std}, b_std={self.b_std}"
             )
 

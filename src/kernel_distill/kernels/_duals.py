@@ -36,15 +36,24 @@ def dual(activation: ActivationName) -> tuple[Dual, Callable[[Variances], Varian
 def _relu_moments(
     n: Block, v1: Float[Array, "n1"], v2: Float[Array, "n2"], same: Bool[Array, "n1 n2"] | None
 ) -> tuple[Block, Block]:
-    std1, std2 = jnp.sqrt(v1)[:, None], jnp.sqrt(v2)[None, :]
-    # an all-zero image without biases has no direction: neural-tangents calls it orthogonal
-    inverse1 = jnp.where(std1 > 0, 1 / jnp.where(std1 > 0, std1, 1), 0)
-    inverse2 = jnp.where(std2 > 0, 1 / jnp.where(std2 > 0, std2, 1), 0)
+    (std1, inverse1), (std2, inverse2) = _std_and_inverse(v1), _std_and_inverse(v2)
+    std1, inverse1 = std1[:, None], inverse1[:, None]
     cosine = n * inverse1 * inverse2
     if same is not None:  # the angle of an image with itself is zero, whatever rounding says
         cosine = jnp.where(same, 1, cosine)
     k0, k1 = arc_cosine(cosine)
     return std1 * std2 * k1, k0
+
+
+def _std_and_inverse(v: Variances) -> tuple[Variances, Variances]:
+    """The square root and its inverse; of zero both are zero, and so are their derivatives.
+
+    An all-zero image without biases has no direction: it counts as orthogonal to every image, as
+    in neural-tangents.
+    """
+    positive = v > 0
+    std = jnp.sqrt(jnp.where(positive, v, 1))
+    return jnp.where(positive, std, 0), jnp.where(positive, 1 / std, 0)
 
 
 @jax.custom_jvp

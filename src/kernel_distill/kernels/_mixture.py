@@ -45,9 +45,12 @@ _AT = "a mixture of kernels is no kernel by itself: draw one with kernel.at(key)
 def mixture(*kernels: Kernel) -> Kernel:
     """One kernel out of several: `kernel.at(key)` draws one of them, as a KIP step does.
 
+    Members of a mixture among them are drawn as often as the others.
+
     Raises:
         InputError: no kernel was given.
     """
     if not kernels:
         raise InputError("a mixture needs at least one kernel; got none")
-    return MixtureKernel(kernels[0].architecture, kernels[0].kind, kernels)
+    members = tuple(member for kernel in kernels for member in kernel.members)
+    return MixtureKernel(members[0].architecture, members[0].kind, members)
