@@ -1,0 +1,37 @@
+"""Small data for the tests of KIP."""
+
+import numpy as np
+import pytest
+
+from kernel_distill import data, results
+
+
+@pytest.fixture(scope="session")
+def tiny() -> data.Dataset:
+    """Three classes of 5x4 images with two channels, hard to tell apart; 90 to train on."""
+    random = np.random.default_rng(0)
+    labels = np.arange(130) % 3
+    centres = random.standard_normal((3, 5, 4, 2))
+    images = centres[labels] + 2.0 * random.standard_normal((130, 5, 4, 2))
+    return data.from_arrays(
+        images[:109], labels[:109], images[109:], labels[109:], validation_size=19
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_without_validation(tiny) -> data.Dataset:
+    train, test = tiny.train, tiny.test
+    return data.from_arrays(
+        train.images,
+        train.labels,
+        test.images,
+        test.labels,
+        validation_size=0,
+        preprocessing="none",
+    )
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """For runs whose pictures nobody looks at: they take longer than the steps."""
+    monkeypatch.setattr(results, "_draw", lambda *result, **run: None)

@@ -1,0 +1,576 @@
+"""Whole runs of KIP on tiny data."""
+
+import os
+import signal
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from sklearn.datasets import make_moons
+
+import kernel_distill as kd
+from kernel_distill import kip
+from kernel_distill._errors import InputError, NumericalError
+from kernel_distill.artefact import Run
+from kernel_distill.evaluation import measure
+from kernel_distill.kernels import FullyConnected, mixture, named
+from kernel_distill.kip import _distill
+
+KERNEL = FullyConnected(depth=1).kernel("ntk")
+KEY = jax.random.key(5)
+RIDGE = 1e-3
+
+SCHEDULES = {
+    "constant": lambda rate, steps: rate,
+    "cosine": lambda rate, steps: lambda t: rate * (1 + jnp.cos(jnp.pi * t / steps)) / 2,
+    "linear": lambda rate, steps: lambda t: rate * (1 - t / steps),
+    "exponential": lambda rate, steps: lambda t: rate * 0.01 ** (t / steps),
+    # the first tenth up from zero, then down on a cosine
+    "warmup_cosine": lambda rate, steps: (
+        lambda t: jnp.where(
+            t < steps // 10,
+            rate * t / (steps // 10),
+            rate * (1 + jnp.cos(jnp.pi * (t - steps // 10) / (steps - steps // 10))) / 2,
+        )
+    ),
+    # from rate/25 up on a cosine for 3 tenths, then down to rate/25e4 (optax's defaults)
+    "one_cycle": lambda rate, steps: (
+        lambda t: jnp.where(
+            t < 3 * steps // 10,
+            rate / 25 + (rate - rate / 25) * (1 - jnp.cos(jnp.pi * t / (3 * steps // 10))) / 2,
+            rate / 25e4
+            + (rate - rate / 25e4)
+            * (1 + jnp.cos(jnp.pi * (t - 3 * steps // 10) / (steps - 3 * steps // 10)))
+            / 2,
+        )
+    ),
+}
+
+
+def plain_kip(dataset, optimizer, *, initial, steps, batch_size):
+    """KIP in a few lines of its own, in float64: neural-tangents' kernel, a general solve."""
+    stax = kd.kernels.neural_tangents().stax
+    dense = {"W_std": 2**0.5, "b_std": 0.1}
+    kernel_fn = stax.serial(
+        stax.Flatten(), stax.Dense(1, **dense), stax.Relu(), stax.Dense(1, **dense)
+    )[2]
+
+    def loss(support, images, classes):
+        xs, ys = support
+        k_ss = kernel_fn(xs, None, "ntk")
+        k_ss += RIDGE * jnp.trace(k_ss) / len(xs) * jnp.eye(len(xs))
+        prediction = kernel_fn(images, xs, "ntk") @ jnp.linalg.solve(k_ss, ys)
+        target = jnp.eye(dataset.num_classes)[classes] - 1 / dataset.num_classes
+        return 0.5 * jnp.mean((prediction - target) ** 2)
+
+    @jax.jit
+    def step(support, state, images, classes):
+        gradient = jax.grad(loss)(support, images, classes)
+        changes, state = optimizer.update(gradient, state, support)
+        return optax.apply_updates(support, changes), state
+
+    with jax.enable_x64(True):
+        support = tuple(jnp.asarray(part, "float64") for part in initial)
+        state = optimizer.init(support)
+        _, _, step_key = jax.random.split(KEY, 3)
+        for number in range(steps):
+            batch_key = jax.random.split(jax.random.fold_in(step_key, number), 4)[0]
+            batch = kd.data.ClassBalanced(dataset.train).draw(batch_key, batch_size)
+            images = dataset.train.images[batch].astype("float64")
+            support, state = step(support, state, images, dataset.train.labels[batch])
+        return tuple(map(np.asarray, support))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"),
+    [
+        ("adam", "constant"),
+        ("sgd", "linear"),
+        ("adamw", "cosine"),
+        ("sgd", "exponential"),
+        ("adam", "warmup_cosine"),
+        ("adam", "one_cycle"),
+    ],
+)
+def test_same_images_as_a_plain_implementation(tiny_without_validation, optimizer, schedule):
+    rate = {"sgd": 100.0}.get(optimizer, 0.03)
+    result = kip.distill(
+        KERNEL,
+        tiny_without_validation,
+        key=KEY,
+        support_size=7,
+        steps=20,
+        batch_size=30,
+        ridge=RIDGE,
+        learning_rate=rate,
+        optimizer=optimizer,
+        schedule=schedule,
+        precision="float64",
+    )
+    images, labels = plain_kip(
+        tiny_without_validation,
+        getattr(optax, optimizer)(SCHEDULES[schedule](rate, 20)),
+        initial=(result.initial.images, result.initial.labels),
+        steps=20,
+        batch_size=30,
+    )
+    moved = np.abs(images - result.initial.images).max()
+    assert moved > 0.1
+    # float32 in the artefact; neural-tangents guards its derivatives with 1e-8
+    np.testing.assert_allclose(result.distilled.images, images, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(result.distilled.labels, labels, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("learned", ["images", "labels", "both"])
+def test_what_is_not_learned_stays_bit_for_bit(tiny_without_validation, learned):
+    result = kip.distill(
+        KERNEL,
+        tiny_without_validation,
+        key=KEY,
+        images_per_class=2,
+        steps=3,
+        learn_images=learned != "labels",
+        learn_labels=learned != "images",
+    )
+    before, after = result.initial, result.distilled
+    assert np.array_equal(before.images, after.images) == (learned == "labels")
+    assert np.array_equal(before.labels, after.labels) == (learned == "images")
+
+
+def test_first_support_is_of_the_training_set_and_balanced(tiny):
+    result = kip.distill(KERNEL, tiny, key=KEY, images_per_class=4, steps=0)
+    initial = result.initial
+    assert np.array_equal(result.distilled.images, initial.images)
+    classes = initial.labels.argmax(axis=1)
+    assert classes.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    np.testing.assert_allclose(initial.labels, np.eye(3)[classes] - 1 / 3, atol=1e-7)
+    index = [
+        np.flatnonzero((tiny.train.images == image).all(axis=(1, 2, 3))) for image in initial.images
+    ]
+    assert all(len(found) == 1 for found in index)
+    assert np.array_equal(tiny.train.labels[np.concatenate(index)], classes)
+
+
+def test_default_is_one_image_per_class(tiny):
+    assert len(kip.distill(KERNEL, tiny, key=KEY, steps=0).distilled) == 3
+
+
+def test_start_from_noise(tiny):
+    def start(key):
+        return kip.distill(
+            KERNEL, tiny, key=key, images_per_class=20, steps=1, start="noise"
+        ).initial.images
+
+    images = start(KEY)
+    assert np.array_equal(images, start(KEY))
+    assert not np.array_equal(images, start(jax.random.key(6)))
+    # Gaussian, of the magnitude of the training images: 60 x 40 draws
+    magnitude = np.sqrt(np.mean(tiny.train.images**2))
+    assert images.std() == pytest.approx(magnitude, rel=0.05)
+    assert abs(images.mean()) < 0.08 * magnitude
+    assert np.mean(images**4) / np.mean(images**2) ** 2 == pytest.approx(3, rel=0.15)
+
+
+@pytest.mark.parametrize("corruption", [0.3, 1.0])
+def test_corrupted_pixels_stay_at_their_noise(tiny_without_validation, corruption):
+    settings = {"key": KEY, "images_per_class": 2, "steps": 4}
+    natural = kip.distill(KERNEL, tiny_without_validation, **settings).initial.images
+    noise = kip.distill(KERNEL, tiny_without_validation, start="noise", **settings).initial.images
+    result = kip.distill(KERNEL, tiny_without_validation, corruption=corruption, **settings)
+    initial, final = (each.images.reshape(6, -1) for each in (result.initial, result.distilled))
+    stayed = initial == final
+    assert (stayed.sum(axis=1) == round(corruption * 40)).all()
+    assert np.array_equal(initial[stayed], noise.reshape(6, -1)[stayed])
+    assert np.array_equal(initial[~stayed], natural.reshape(6, -1)[~stayed])
+    if corruption < 1:
+        assert len(np.unique(stayed, axis=0)) > 1  # other pixels in other images
+
+
+class Recorder:
+    """In place of the jitted step: notes what each step is given, and moves nothing."""
+
+    def __init__(self, monkeypatch):
+        self.kernels, self.batches, self.augmented, self.precisions = [], [], [], []
+        self.images = None
+        monkeypatch.setattr(_distill, "jitted_step", self)
+
+    def __call__(self, kernel, update, support, state, *, images, batch, augment_key, **rest):
+        self.kernels.append(kernel)
+        self.batches.append(np.asarray(batch))
+        self.augmented.append(augment_key is not None)
+        self.precisions.append((support["images"].dtype.name, support["labels"].dtype.name))
+        self.images = np.asarray(images)
+        return support, state, {"finite": True, "loss": 0.0}
+
+
+def test_batches_are_balanced_differ_and_hold_no_validation_image(tiny, monkeypatch):
+    recorder = Recorder(monkeypatch)
+    kip.distill(KERNEL, tiny, key=KEY, steps=30, batch_size=20)
+    assert np.array_equal(recorder.images, tiny.train.images)
+    held_out = {image.tobytes() for image in tiny.validation.images}
+    assert not held_out & {image.tobytes() for image in recorder.images}
+    extra = set()
+    for batch in recorder.batches:
+        assert len(set(batch.tolist())) == 20
+        counts = np.bincount(tiny.train.labels[batch], minlength=3)
+        assert sorted(counts) == [6, 7, 7]
+        extra.add(int(counts.argmin()))
+    assert extra == {0, 1, 2}  # no class is short every time
+    assert len({tuple(batch) for batch in recorder.batches}) == 30
+    assert set(np.concatenate(recorder.batches)) == set(range(len(tiny.train)))
+
+
+def test_batch_larger_than_the_training_set_is_all_of_it(tiny, monkeypatch):
+    recorder = Recorder(monkeypatch)
+    kip.distill(KERNEL, tiny, key=KEY, steps=2, batch_size=10**6)
+    for batch in recorder.batches:
+        assert sorted(batch) == list(range(len(tiny.train)))
+
+
+@pytest.mark.parametrize(
+    ("fraction", "least", "most"), [(0.0, 0, 0), (0.4, 25, 55), (1.0, 100, 100)]
+)
+def test_fraction_of_the_batches_is_augmented(tiny, monkeypatch, fraction, least, most):
+    recorder = Recorder(monkeypatch)
+    kip.distill(KERNEL, tiny, key=KEY, steps=100, augment=("flip",), augment_fraction=fraction)
+    assert least <= sum(recorder.augmented) <= most  # 0.4: three standard deviations
+
+
+def test_augmentation_changes_the_targets(tiny_without_validation):
+    def distilled(**settings):
+        return kip.distill(
+            KERNEL, tiny_without_validation, key=KEY, steps=2, **settings
+        ).distilled.images
+
+    plain = distilled()
+    assert np.array_equal(plain, distilled(augment=("flip",), augment_fraction=0.0))
+    augmented = distilled(augment=("flip", "shift", "rotate", "crop"))
+    assert np.array_equal(augmented, distilled(augment=("flip", "shift", "rotate", "crop")))
+    assert not np.array_equal(plain, augmented)
+
+
+def test_mixture_draws_an_architecture_a_step(tiny, monkeypatch):
+    recorder = Recorder(monkeypatch)
+    members = (KERNEL, named("fc2").kernel(), named("fc1").kernel("nngp"))
+    kip.distill(mixture(*members), tiny, key=KEY, steps=60)
+    drawn = [recorder.kernels.count(member) for member in members]
+    assert sum(drawn) == 60
+    assert min(drawn) > 8  # 20 each on average
+
+
+def test_mixture_is_measured_as_the_mean_of_its_members(tiny):
+    members = (KERNEL, named("fc3").kernel())
+    result = kip.distill(mixture(*members), tiny, key=KEY, steps=6, images_per_class=2)
+    accuracies = [
+        measure(
+            member, result.distilled.images, result.distilled.labels, tiny.test, ridge=1e-6
+        ).accuracy
+        for member in members
+    ]
+    assert result.test_accuracy == np.mean(accuracies)
+    named_there = [each["name"] for each in result.distilled.metadata["architectures"]]
+    assert named_there == ["fc1", "fc3"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_precision_is_that_of_the_kernel_and_the_solve_is_float64(tiny, monkeypatch, precision):
+    recorder = Recorder(monkeypatch)
+    kip.distill(KERNEL, tiny, key=KEY, steps=1, precision=precision)
+    assert recorder.precisions == [(precision, "float64")]
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_best_state_is_kept(tiny, tmp_path):
+    with Run.create(tmp_path / "run", {}) as run:
+        # the rate is too large: the loss goes up and down
+        result = kip.distill(
+            KERNEL, tiny, key=KEY, run=run, steps=60, learning_rate=1.0, images_per_class=2
+        )
+        lines = [line for line in run.metrics() if "validation_accuracy" in line]
+        checkpoint = run.checkpoints.latest()
+    measured = {line["step"]: line["validation_accuracy"] for line in lines}
+    assert sorted(measured) == [0, 1, 2, 3, 4, 6, 7, 10, 13, 18, 24, 32, 42, 56, 60]
+    best = max(measured, key=lambda step: (measured[step], -step))
+    metadata = result.distilled.metadata
+    assert 0 < best < 60  # else this shows nothing
+    assert (metadata["step"], metadata["state"]) == (best, "best")
+    assert metadata["metrics"]["validation_accuracy"] == measured[best]
+    assert result.validation_accuracy == measured[best]
+    assert checkpoint.step == 60
+    last, kept = (checkpoint.tensors[f"['{name}']['images']"] for name in ("support", "best"))
+    assert np.array_equal(kept.astype("float32"), result.distilled.images)
+    assert not np.array_equal(last, kept)
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_without_validation_images_the_last_state_is_the_result(tiny_without_validation, tmp_path):
+    with Run.create(tmp_path / "run", {}) as run:
+        result = kip.distill(KERNEL, tiny_without_validation, key=KEY, run=run, steps=9)
+        checkpoint = run.checkpoints.latest()
+        assert not any("validation_accuracy" in line for line in run.metrics())
+    metadata = result.distilled.metadata
+    assert (metadata["step"], metadata["state"]) == (9, "last")
+    assert result.validation_accuracy is None
+    assert metadata["metrics"]["validation_accuracy"] is None
+    last = checkpoint.tensors["['support']['images']"]
+    assert np.array_equal(last.astype("float32"), result.distilled.images)
+
+
+def test_patience(tiny, monkeypatch):
+    Recorder(monkeypatch)  # nothing moves, so nothing gets better
+    settings = {"key": KEY, "steps": 100}
+    assert kip.distill(KERNEL, tiny, **settings).steps == 100
+    # validations at 0 (the best) and 1, 2, 3
+    assert kip.distill(KERNEL, tiny, patience=3, **settings).steps == 3
+
+
+def test_progress_is_reported(tiny):
+    told = []
+    kip.distill(KERNEL, tiny, key=KEY, steps=5, report=told.append)
+    assert [each.step for each in told] == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert {each.steps for each in told} == {5}
+    assert "validation_accuracy" in told[0].metrics
+    assert "loss" in told[1].metrics
+
+
+def test_64_bits_are_not_left_switched_on(tiny):
+    assert not jax.config.jax_enable_x64
+    kip.distill(KERNEL, tiny, key=KEY, steps=1, precision="float64")
+    with pytest.raises(NumericalError):
+        kip.distill(KERNEL, tiny, key=KEY, steps=3, optimizer="sgd", learning_rate=1e300)
+    assert not jax.config.jax_enable_x64
+    assert jnp.zeros(1).dtype == jnp.float32
+
+
+def test_same_key_same_bits(tiny):
+    def run(key):
+        return kip.distill(KERNEL, tiny, key=key, steps=4).distilled
+
+    first, again, other = run(KEY), run(KEY), run(jax.random.key(6))
+    assert first.images.tobytes() == again.images.tobytes()
+    assert first.labels.tobytes() == again.labels.tobytes()
+    assert first.images.tobytes() != other.images.tobytes()
+
+
+def test_two_moons():
+    points, classes = make_moons(600, noise=0.1, random_state=0)
+    dataset = kd.data.from_arrays(points[:400], classes[:400], points[400:], classes[400:])
+    result = kip.distill(KERNEL, dataset, key=KEY, images_per_class=5, steps=100, learning_rate=0.1)
+    assert result.distilled.images.shape == (10, 2)
+    assert result.initial_test_accuracy < 0.85
+    assert result.test_accuracy > 0.97
+
+
+@pytest.fixture(scope="module")
+def hundred_classes():
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(100), 6)
+    images = random.random((100, 4, 4, 3))[labels] + 0.1 * random.standard_normal((600, 4, 4, 3))
+    test = np.arange(600) % 6 == 0
+    return kd.data.from_arrays(
+        images[~test], labels[~test], images[test], labels[test], validation_size=100
+    )
+
+
+def test_hundred_classes_with_fewer_images_than_classes(hundred_classes, tmp_path):
+    with Run.create(tmp_path / "run", {}) as run:
+        result = kip.distill(
+            KERNEL, hundred_classes, key=KEY, run=run, support_size=30, steps=60, learning_rate=0.03
+        )
+    assert result.distilled.images.shape == (30, 4, 4, 3)
+    assert result.distilled.labels.shape == (30, 100)
+    assert len(set(result.initial.labels.argmax(axis=1))) == 30
+    assert result.initial_test_accuracy <= 0.3  # the classes that are there at all
+    assert result.test_accuracy > 0.6
+    assert (tmp_path / "run" / "images.png").stat().st_size > 0
+    assert (tmp_path / "run" / "labels.png").stat().st_size > 0
+
+
+def test_one_compilation_serves_all_steps(tiny, caplog):
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        kip.distill(KERNEL, tiny, key=KEY, steps=40, support_size=5, schedule="cosine")
+    compiled = [each.getMessage() for each in caplog.records if "Compiling" in each.getMessage()]
+    assert sum("jit(step)" in message for message in compiled) == 1
+    # nor does anything else compile once a step
+    assert len(compiled) < 80
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_loss_that_is_not_finite(tiny, tmp_path, optimizer):
+    # sgd: the support overflows; adam: it is so far away that the regression has no solution
+    path = tmp_path / "run"
+    with (
+        Run.create(path, {}) as run,
+        pytest.raises(NumericalError, match=r"not finite|no finite solution") as raised,
+    ):
+        kip.distill(
+            KERNEL, tiny, key=KEY, run=run, steps=30, optimizer=optimizer, learning_rate=1e25
+        )
+    message = str(raised.value)
+    for cause in ("ridge", "duplicated", "float64", "learning rate (1e+25)"):
+        assert cause in message
+    with Run.create(path, {}, resume=True) as run:
+        checkpoint = run.checkpoints.latest()
+        assert f"The last finite state, of step {checkpoint.step}, is saved in {path}" in message
+        for name, array in checkpoint.tensors.items():
+            assert np.isfinite(array).all(), name
+        with pytest.raises(NumericalError):  # goes on from there, to the same end
+            kip.distill(
+                KERNEL, tiny, key=KEY, run=run, steps=30, optimizer=optimizer, learning_rate=1e25
+            )
+
+
+def test_a_loss_that_is_not_finite_without_a_run(tiny):
+    with pytest.raises(NumericalError, match=r"is too large\.$"):
+        kip.distill(KERNEL, tiny, key=KEY, steps=30, optimizer="sgd", learning_rate=1e30)
+
+
+def stop_at(step, number, times=1):
+    def report(progress):
+        if progress.step == step and "loss" in progress.metrics:
+            for _ in range(times):
+                os.kill(os.getpid(), number)
+
+    return report
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize(
+    ("number", "stops"), [(signal.SIGINT, (1,)), (signal.SIGTERM, (13, 29)), (signal.SIGINT, (40,))]
+)
+def test_stopped_and_resumed_gives_the_same_bits(tiny, tmp_path, number, stops):
+    settings = {
+        "key": KEY,
+        "steps": 40,
+        "images_per_class": 2,
+        "batch_size": 20,
+        "learning_rate": 0.3,
+        "schedule": "cosine",
+        "augment": ("flip", "shift"),
+        "augment_fraction": 0.5,
+        "corruption": 0.1,
+    }
+    kernel = mixture(KERNEL, named("fc2").kernel())
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with Run.create(tmp_path / "whole", {}) as run:
+        whole = kip.distill(kernel, tiny, run=run, **settings)
+        expected = run.metrics()
+    path = tmp_path / "stopped"
+    for stop in stops:
+        with (
+            Run.create(path, {}, resume=stop != stops[0]) as run,
+            pytest.raises(kd.Interrupted) as raised,
+        ):
+            kip.distill(kernel, tiny, run=run, report=stop_at(stop, number), **settings)
+        assert raised.value.signal_number == number
+        assert run.checkpoints.latest().step == stop
+        assert not (path / "distilled.npz").exists()
+    with Run.create(path, {}, resume=True) as run:
+        resumed = kip.distill(kernel, tiny, run=run, **settings)
+        assert run.metrics() == expected
+    assert resumed.distilled.images.tobytes() == whole.distilled.images.tobytes()
+    assert resumed.distilled.labels.tobytes() == whole.distilled.labels.tobytes()
+    assert resumed.test_accuracy == whole.test_accuracy
+    assert resumed.distilled.metadata["step"] == whole.distilled.metadata["step"]
+    assert handlers == [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+
+
+def test_second_signal_does_not_wait(tiny):
+    steps = []
+
+    def report(progress):
+        steps.append(progress.step)
+        stop_at(2, signal.SIGINT, times=2)(progress)
+        steps.append("reached the end of the step")
+
+    with pytest.raises(kd.Interrupted):
+        kip.distill(KERNEL, tiny, key=KEY, steps=9, report=report)
+    assert steps[-1] == 2
+
+
+def test_signal_while_the_results_are_written(tiny, tmp_path, monkeypatch):
+    write = Run.save_result
+
+    def stopped(run, result):
+        os.kill(os.getpid(), signal.SIGTERM)
+        write(run, result)
+
+    monkeypatch.setattr(Run, "save_result", stopped)
+    with Run.create(tmp_path / "run", {}) as run, pytest.raises(kd.Interrupted):
+        kip.distill(KERNEL, tiny, key=KEY, run=run, steps=1)
+    # it was held back until all was written
+    assert (tmp_path / "run" / "result.json").exists()
+    assert (tmp_path / "run" / "labels.png").exists()
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_resumed_after_the_end_gives_the_same_result(tiny, tmp_path):
+    results = []
+    for resume in (False, True):
+        with Run.create(tmp_path / "run", {}, resume=resume) as run:
+            results.append(kip.distill(KERNEL, tiny, key=KEY, run=run, steps=5))
+            lines = run.metrics()
+    assert results[0].distilled.images.tobytes() == results[1].distilled.images.tobytes()
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4]
+    assert len([line for line in lines if line["step"] == 0]) == 1
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_killed_before_the_first_checkpoint(tiny, tmp_path):
+    """Between logging step 0 and saving it: nothing is logged twice."""
+    path = tmp_path / "run"
+    with Run.create(path, {}) as run:
+        run.log(step=0, validation_accuracy=0.5)
+    with Run.create(path, {}, resume=True) as run:
+        kip.distill(KERNEL, tiny, key=KEY, run=run, steps=1)
+        assert len([line for line in run.metrics() if line["step"] == 0]) == 1
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_state_of_other_settings_is_refused(tiny, tmp_path):
+    path = tmp_path / "run"
+    with Run.create(path, {}) as run:
+        kip.distill(KERNEL, tiny, key=KEY, run=run, steps=1)
+    with (
+        Run.create(path, {}, resume=True) as run,
+        pytest.raises(InputError, match="not that of these settings"),
+    ):
+        kip.distill(KERNEL, tiny, key=KEY, run=run, steps=1, images_per_class=2)
+
+
+class TestBadInput:
+    def test_more_images_per_class_than_there_are(self, tiny):
+        with pytest.raises(InputError, match=r"31 images per class .* class '0' has 30 .*fewer"):
+            kip.distill(KERNEL, tiny, key=KEY, images_per_class=31)
+
+    def test_support_larger_than_the_data(self, tiny):
+        with pytest.raises(InputError, match=r"support of 91 .* training set of 90"):
+            kip.distill(KERNEL, tiny, key=KEY, support_size=91)
+
+    def test_unknown_setting_names_the_nearest(self, tiny):
+        with pytest.raises(InputError, match="unknown setting 'step': did you mean 'steps'"):
+            kip.distill(KERNEL, tiny, key=KEY, step=3)
+
+    def test_images_too_small_for_the_architecture(self, tiny, tmp_path):
+        with pytest.raises(InputError, match=r"convnet halves the image 3 times.*got 5x4"):
+            kip.distill(named("convnet").kernel(), tiny, key=KEY)
+
+    def test_tables_are_not_augmented(self):
+        points, classes = make_moons(40, random_state=0)
+        table = kd.data.from_arrays(points, classes, points, classes)
+        with pytest.raises(InputError, match=r"augmentation \(flip\) needs images"):
+            kip.distill(KERNEL, table, key=KEY, augment=("flip",))
+
+    def test_convolution_of_a_table(self):
+        points, classes = make_moons(40, random_state=0)
+        table = kd.data.from_arrays(points, classes, points, classes)
+        with pytest.raises(InputError, match=r"Tables go with a fully connected kernel"):
+            kip.distill(named("convnet1").kernel(), table, key=KEY)
+
+    def test_class_names_stand_in_the_error(self, tiny):
+        dataset = replace(tiny, class_names=("ant", "bee", "cat"))
+        with pytest.raises(InputError, match="class 'ant'"):
+            kip.distill(KERNEL, dataset, key=KEY, images_per_class=100)
