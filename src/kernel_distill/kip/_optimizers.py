@@ -1,5 +1,6 @@
 """optax's optimisers and schedules, by name."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -87,8 +88,12 @@ SCHEDULES: dict[str, Callable[[Any, float, int], Any]] = {
 }
 
 
+@functools.cache
 def make_optimizer(name: str, *, schedule: str, learning_rate: float, steps: int) -> Any:
     """The `optax.GradientTransformation` of a name, with the schedule of another.
+
+    The same one for the same arguments: optimisers compare by identity, and so a step that was
+    compiled for one run serves the next.
 
     Args:
         name: one of `optimizer_names()`.

@@ -1,6 +1,7 @@
 """The settings of a KIP run, for Python and the command line alike."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Literal
 
 from kernel_distill._errors import InputError, unknown_name
@@ -87,10 +88,10 @@ class Settings:
                 raise InputError(f"{name} must be 1 or more; got {value}")
         if self.steps < 0:
             raise InputError(f"steps must not be negative; got {self.steps}")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate must be positive; got {self.learning_rate}")
-        if not self.ridge >= 0:
-            raise InputError(f"ridge must not be negative; got {self.ridge}")
+        if not 0 < self.learning_rate < inf:
+            raise InputError(f"learning_rate must be positive and finite; got {self.learning_rate}")
+        if not 0 <= self.ridge < inf:
+            raise InputError(f"ridge must be 0 or more, and finite; got {self.ridge}")
         for name in ("augment_fraction", "corruption"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise InputError(f"{name} must lie between 0 and 1; got {value}")

@@ -1,6 +1,7 @@
 """The settings of Label Solve, for Python and the command line alike."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Literal
 
 from kernel_distill._errors import InputError, unknown_name
@@ -45,5 +46,5 @@ class Settings:
         for name in ("images_per_class", "support_size", "block_size"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise InputError(f"{name} must be 1 or more; got {value}")
-        if not self.ridge >= 0:
-            raise InputError(f"ridge must not be negative; got {self.ridge}")
+        if not 0 <= self.ridge < inf:
+            raise InputError(f"ridge must be 0 or more, and finite; got {self.ridge}")
