@@ -76,8 +76,9 @@ class StaxKernel(Kernel):
     def _compute(
         self, x1: Float[Array, "n1 *shape"], x2: Float[Array, "n2 *shape"] | None
     ) -> Float[Array, "n1 n2"]:
-        # the default precision is TF32 on GPUs and bfloat16 on TPUs
-        with jax.default_matmul_precision("highest"):
+        # neural-tangents computes in the widest type that JAX has switched on, not in that of the
+        # images; and the default precision is TF32 on GPUs and bfloat16 on TPUs
+        with jax.enable_x64(x1.dtype == jnp.float64), jax.default_matmul_precision("highest"):
             block = self._kernel_fn(x1, x2, self.kind)
         if block.ndim != 2:
             raise InputError(
