@@ -1,0 +1,94 @@
+"""The data set of an artefact, found again."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from kernel_distill import data
+from kernel_distill._errors import InputError
+
+
+def metadata_of(dataset):
+    """As an artefact holds them, through JSON."""
+    return json.loads(
+        json.dumps(
+            {
+                "dataset": dataset.to_metadata(),
+                "preprocessing": dataset.preprocessing.to_metadata(),
+            }
+        )
+    )
+
+
+def assert_same(one, other):
+    for part in ("train", "validation", "test"):
+        first, second = getattr(one, part), getattr(other, part)
+        assert first.fingerprint == second.fingerprint
+        assert np.array_equal(first.images, second.images)
+        assert np.array_equal(first.labels, second.labels)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"validation_size": 0, "test_size": 100},
+        {"split_seed": 3, "preprocessing": "none"},
+        {"preprocessing": "zca", "zca_regularisation": 0.3},
+        {"image_size": 6},
+    ],
+)
+def test_digits_with_every_setting(settings):
+    dataset = data.load("digits", **settings)
+    assert_same(dataset, data.load_again(metadata_of(dataset)))
+
+
+def test_whitening_is_taken_from_its_file(tmp_path):
+    dataset = data.load("digits", preprocessing="zca")
+    dataset.preprocessing.save_whitening(tmp_path / "preprocessing.npz")
+    again = data.load_again(metadata_of(dataset), whitening=tmp_path / "preprocessing.npz")
+    assert_same(dataset, again)
+    other = data.load("digits", preprocessing="zca", split_seed=1)
+    with pytest.raises(InputError, match="another data set, split or setting"):
+        data.load_again(metadata_of(other), whitening=tmp_path / "preprocessing.npz")
+
+
+@pytest.fixture
+def own(arrays, tmp_path):
+    images, labels = arrays
+    path = tmp_path / "own.npz"
+    np.savez(path, images=images, labels=labels)
+    return path
+
+
+def test_own_file_that_has_moved(own, tmp_path):
+    dataset = data.load(own)
+    metadata = metadata_of(dataset)
+    (tmp_path / "elsewhere").mkdir()
+    moved = shutil.move(own, tmp_path / "elsewhere" / "renamed.npz")
+    assert_same(dataset, data.load_again(metadata, dataset=moved))
+
+
+def test_own_file_that_has_changed(own, arrays):
+    metadata = metadata_of(data.load(own))
+    images, labels = arrays
+    images[3] += 0.5
+    np.savez(own, images=images, labels=labels)
+    with pytest.raises(
+        InputError, match=r"not the data set that this was distilled from: data was"
+    ):
+        data.load_again(metadata, dataset=own)
+
+
+def test_another_data_set(own):
+    with pytest.raises(InputError, match=r"digits is not the data set .*Give the data of then"):
+        data.load_again(metadata_of(data.load(own)), dataset="digits")
+
+
+def test_own_file_that_has_gone(own):
+    metadata = metadata_of(data.load(own))
+    own.unlink()
+    with pytest.raises(InputError, match="no such file"):
+        data.load_again(metadata, dataset=own)
