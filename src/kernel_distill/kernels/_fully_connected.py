@@ -1,14 +1,20 @@
 """The exact kernel of a fully connected network."""
 
+import functools
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from kernel_distill.kernels._architectures import FullyConnected
 from kernel_distill.kernels._duals import dual
 from kernel_distill.kernels._kernel import Kernel
+from kernel_distill.kernels._stage import stage
+
+Block = Float[Array, "n1 n2"]
+Norms1 = Float[Array, "n1"]
+Norms2 = Float[Array, "n2"]
 
 
 @dataclass(frozen=True)
@@ -26,27 +32,21 @@ class FullyConnectedKernel(Kernel):
         self, x1: Float[Array, "n1 *shape"], x2: Float[Array, "n2 *shape"]
     ) -> Float[Array, "n1 n2"]:
         x1, x2 = x1.reshape(len(x1), -1), x2.reshape(len(x2), -1)
-        return self._propagate(_inner(x1, x2), _norms(x1), _norms(x2), same=None)
+        return _elementwise(self, False, _inner(x1, x2), _norms(x1), _norms(x2))
 
     def of_self(self, x: Float[Array, "n *shape"]) -> Float[Array, "n n"]:
         x = x.reshape(len(x), -1)
         norms = _norms(x)
-        same = jnp.eye(len(x), dtype=bool)
         inner = _inner(x, x)
-        inner = jnp.where(same, norms[:, None], (inner + inner.T) / 2)
-        return self._propagate(inner, norms, norms, same=same)
+        diagonal = jnp.eye(len(x), dtype=bool)
+        inner = jnp.where(diagonal, norms[:, None], (inner + inner.T) / 2)
+        return _elementwise(self, True, inner, norms, norms)
 
-    def _propagate(
-        self,
-        inner: Float[Array, "n1 n2"],
-        norms1: Float[Array, "n1"],
-        norms2: Float[Array, "n2"],
-        *,
-        same: Bool[Array, "n1 n2"] | None,
-    ) -> Float[Array, "n1 n2"]:
+    def propagate(self, of_self: bool, inner: Block, norms1: Norms1, norms2: Norms2) -> Block:
         """From inner products and squared norms, each divided by the dimension, to the kernel."""
         weight, bias = self.architecture.w_std**2, self.architecture.b_std**2
         moments, variance = dual(self.architecture.activation)
+        same = jnp.eye(len(inner), dtype=bool) if of_self else None
         n, v1, v2 = (weight * product + bias for product in (inner, norms1, norms2))
         ntk = n
         for _ in range(self.architecture.depth):
@@ -54,6 +54,56 @@ class FullyConnectedKernel(Kernel):
             n, v1, v2 = (weight * moment + bias for moment in (n, variance(v1), variance(v2)))
             ntk = weight * ntk * slopes + n
         return ntk if self.kind == "ntk" else n
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _elementwise(
+    kernel: FullyConnectedKernel, of_self: bool, inner: Block, norms1: Norms1, norms2: Norms2
+) -> Block:
+    """`kernel.propagate`, with a derivative that costs about what the value does.
+
+    An entry is a function of three numbers, so its derivatives are three directional ones, each
+    computed forwards, entry by entry: nothing is stored, and no chain is run through backwards.
+    """
+    propagate = functools.partial(kernel.propagate, of_self)
+    return stage(propagate, inner, norms1, norms2, never_negative=norms1[0])
+
+
+def _forward(
+    kernel: FullyConnectedKernel, of_self: bool, inner: Block, norms1: Norms1, norms2: Norms2
+) -> tuple[Block, tuple[Block, Norms1, Norms2]]:
+    return _elementwise(kernel, of_self, inner, norms1, norms2), (inner, norms1, norms2)
+
+
+def _backward(
+    kernel: FullyConnectedKernel,
+    of_self: bool,
+    arguments: tuple[Block, Norms1, Norms2],
+    cotangent: Block,
+) -> tuple[Block, Norms1, Norms2]:
+    def towards(argument: int, *operands: Array) -> Block:
+        """The cotangent of one argument, an entry of the block at a time."""
+        *arguments, cotangent = operands
+        tangents = [jnp.zeros_like(each) for each in arguments]
+        tangents[argument] = jnp.ones_like(arguments[argument])
+        propagate = functools.partial(kernel.propagate, of_self)
+        _, derivative = jax.jvp(propagate, tuple(arguments), tuple(tangents))
+        return cotangent * derivative
+
+    # three stages, so that one that nobody asks for is not computed
+    of_inner, of_norms1, of_norms2 = (
+        stage(
+            functools.partial(towards, argument),
+            *arguments,
+            cotangent,
+            never_negative=arguments[1][0],
+        )
+        for argument in range(3)
+    )
+    return of_inner, of_norms1.sum(axis=1), of_norms2.sum(axis=0)
+
+
+_elementwise.defvjp(_forward, _backward)
 
 
 def _inner(x1: Float[Array, "n1 d"], x2: Float[Array, "n2 d"]) -> Float[Array, "n1 n2"]:
