@@ -11,12 +11,9 @@ from jaxtyping import Float, PRNGKeyArray
 from kernel_distill.artefact import (
     Distilled,
     Run,
-    curves_picture,
     device_description,
-    images_picture,
-    labels_picture,
     package_versions,
-    save_picture,
+    save_pictures,
 )
 from kernel_distill.data import LABEL_CONVENTION, Dataset, Split
 from kernel_distill.evaluation import measure
@@ -162,31 +159,43 @@ def _write(result: Result, *, data: Dataset, run: Run) -> None:
 
 
 def _draw(result: Result, *, data: Dataset, run: Run) -> None:
-    size, step = len(result.distilled), result.distilled.metadata["step"]
-    before, after = (
-        data.preprocessing.invert_for_viewing(support.images)
-        for support in (result.initial, result.distilled)
-    )
-    captions = (
-        f"natural, {100 * result.initial_test_accuracy:.1f} % test accuracy",
-        f"distilled, {100 * result.test_accuracy:.1f} %",
-    )
-    title = f"{data.name}: {size} images, step {step}"
-    figures = {
-        "images.png": images_picture(
-            before,
-            after,
-            result.initial.labels,
-            data.class_names,
-            title=title,
-            captions=captions,
+    before, after = result.initial.images, result.distilled.images
+    if not np.array_equal(before, after):
+        after = _with_contrast_of(before, after)
+    architectures = [each["name"] for each in result.distilled.metadata["architectures"]]
+    save_pictures(
+        run,
+        before=data.preprocessing.invert_for_viewing(before),
+        after=data.preprocessing.invert_for_viewing(after),
+        labels_before=result.initial.labels,
+        labels_after=result.distilled.labels,
+        class_names=data.class_names,
+        best_step=result.distilled.metadata["step"],
+        title=f"{data.name} · {', '.join(architectures)} · {len(after)} images",
+        captions=(
+            f"Natural · {100 * result.initial_test_accuracy:.1f} % test accuracy",
+            f"Distilled · {100 * result.test_accuracy:.1f} %",
         ),
-        "labels.png": labels_picture(
-            result.initial.labels, result.distilled.labels, data.class_names, title=title
-        ),
-    }
-    metrics = run.metrics()
-    if any("loss" in line for line in metrics):
-        figures["curves.png"] = curves_picture(metrics, title=title)
-    for name, figure in figures.items():
-        save_picture(run.path / name, figure)
+    )
+
+
+def _with_contrast_of(
+    natural: Float[np.ndarray, "s *shape"], images: Float[np.ndarray, "s *shape"]
+) -> Float[np.ndarray, "s *shape"]:
+    """Every image with the average mean and norm of the natural ones, for viewing.
+
+    Learned labels set the scale of what an image teaches, so its own contrast means little, and
+    may be too faint to see. Tables stay as they are: their numbers have units.
+    """
+    if natural.ndim == 2:
+        return images
+
+    def parts(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows = images.reshape(len(images), -1)
+        mean = rows.mean(axis=1, keepdims=True)
+        return rows - mean, mean, np.linalg.norm(rows - mean, axis=1, keepdims=True)
+
+    centred, _, norms = parts(images)
+    _, means, natural_norms = parts(natural)
+    scaled = centred * natural_norms.mean() / np.where(norms > 0, norms, 1)
+    return (scaled + means.mean()).reshape(images.shape)

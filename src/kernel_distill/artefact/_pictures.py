@@ -24,7 +24,7 @@ def save_pictures(
     title: str = "",
     captions: tuple[str, str] = ("Before", "After"),
 ) -> None:
-    """Write `images.png`, `curves.png` and `labels.png` into the folder of a run.
+    """Write `images.png`, `labels.png` and, where losses were logged, `curves.png` of a run.
 
     Args:
         run: its log gives the curves.
@@ -44,7 +44,9 @@ def save_pictures(
         before, after, labels_before, class_names, title=title, captions=captions
     )
     save_picture(run.path / "images.png", images)
-    curves = curves_picture(run.metrics(), best_step=best_step, title=title)
-    save_picture(run.path / "curves.png", curves)
+    metrics = run.metrics()
+    if any("loss" in line for line in metrics):  # Label Solve has no steps to draw
+        curves = curves_picture(metrics, best_step=best_step, title=title)
+        save_picture(run.path / "curves.png", curves)
     labels = labels_picture(labels_before, labels_after, class_names, title=title)
     save_picture(run.path / "labels.png", labels)

@@ -110,7 +110,7 @@ class Preprocessing:
     def invert_for_viewing(
         self, images: Float[np.ndarray, "n *shape"]
     ) -> Float32[np.ndarray, "n *shape"]:
-        """The model's images as a person wants to see them, clipped to [0, 1].
+        """The model's images as a person wants to see them, clipped to [0, 1]; tables in full.
 
         Whitening is undone and every image gets the training set's average mean and norm; its own
         are lost. Standardisation is undone exactly, up to the clipping.
@@ -122,7 +122,8 @@ class Preprocessing:
         undone = reduce(
             lambda block, step: step.undo(block), reversed(self.steps), images.astype(np.float64)
         )
-        return np.clip(undone, 0, 1).astype(np.float32)
+        is_table = len(self.image_shape) == 1
+        return (undone if is_table else np.clip(undone, 0, 1)).astype(np.float32)
 
     def to_metadata(self) -> dict[str, Any]:
         """All but the whitening matrix, for JSON; `from_metadata` reads it."""
