@@ -109,13 +109,15 @@ class _Solve:
             triangle = least_squares.absorb(triangle, weights, self._targets(done))
             done += 1
             seconds, begin = seconds + time.monotonic() - begin, time.monotonic()
-            wanted = log_spaced(done) or done == self._blocks or held.received is not None
-            if wanted or begin - saved_at > 120:
-                self._save(done, triangle, seconds)
-                saved_at = time.monotonic()
             if self._report:
                 self._report(Progress(done, self._blocks))
-            held.raise_if_received()
+            stopped = held.received is not None  # asked once: what is raised has been saved
+            wanted = log_spaced(done) or done == self._blocks or begin - saved_at > 120
+            if wanted or stopped:
+                self._save(done, triangle, seconds)
+                saved_at = time.monotonic()
+            if stopped:
+                held.raise_if_received()
         labels, rank = least_squares.solve(
             triangle, num_classes=self._data.num_classes, cutoff=cutoff
         )
