@@ -102,7 +102,7 @@ def measure(
     )
 
 
-def _blocks(images: Images, *, rows: int = 2000) -> list[Images]:
+def _blocks(images: Images, *, rows: int = 2000) -> list[Float[np.ndarray, "rows *shape"]]:
     """Blocks of one size, so that one compilation serves them; the last is padded by repeats."""
     rows = min(rows, len(images))
     starts = range(0, len(images), rows)

@@ -1,0 +1,108 @@
+"""What a distillation gives back and writes down."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import yaml
+
+import kernel_distill as kd
+from kernel_distill.artefact import Run
+
+KERNEL = kd.kernels.FullyConnected(depth=1, w_std=1.5).kernel("nngp")
+METHODS = {
+    "kip": (kd.kip.distill, {"steps": 7, "images_per_class": 2}),
+    "label-solve": (kd.label_solve.distill, {"images_per_class": 2}),
+}
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def written(request, tmp_path_factory):
+    distill, settings = METHODS[request.param]
+    path = tmp_path_factory.mktemp("run")
+    dataset = kd.data.load("digits", preprocessing="zca", validation_size=97)
+    with Run.create(path, {"anything": 1}) as run:
+        result = distill(KERNEL, dataset, key=jax.random.key(11), run=run, **settings)
+    return request.param, path, result, dataset
+
+
+def test_files(written):
+    method, path, _, _ = written
+    files = {each.name for each in path.iterdir()}
+    expected = {"config.yaml", "distilled.npz", "preprocessing.npz", "metrics.jsonl"}
+    expected |= {"result.json", "images.png", "labels.png", "checkpoints", ".lock"}
+    assert files == expected | ({"curves.png"} if method == "kip" else set())
+    assert yaml.safe_load((path / "config.yaml").read_text()) == {"anything": 1}
+    for line in (path / "metrics.jsonl").read_text().splitlines():
+        assert "step" in json.loads(line)
+
+
+def test_result_json(written):
+    method, path, result, _ = written
+    found = json.loads((path / "result.json").read_text())
+    assert list(found) == [
+        "test_accuracy",
+        "initial_test_accuracy",
+        "validation_accuracy",
+        "support_size",
+        "steps",
+        "wall_seconds",
+        "device",
+    ]
+    for name in ("test_accuracy", "initial_test_accuracy", "validation_accuracy"):
+        assert 0.3 < found[name] < 1  # fractions
+        assert found[name] == getattr(result, name)
+    assert found["support_size"] == 20
+    assert found["steps"] == result.steps == {"kip": 7, "label-solve": 1}[method]
+    assert found["wall_seconds"] > 0
+    assert "cpu" in found["device"]
+
+
+def test_artefact(written):
+    method, path, result, dataset = written
+    loaded = kd.load(path)
+    assert np.array_equal(loaded.images, result.distilled.images)
+    assert np.array_equal(loaded.labels, result.distilled.labels)
+    metadata = loaded.metadata
+    assert metadata["format_version"] == 1
+    assert metadata["method"] == method
+    assert metadata["dataset"]["name"] == "digits"
+    assert metadata["dataset"]["class_names"] == list("0123456789")
+    assert metadata["dataset"]["train_size"] == len(dataset.train)
+    assert metadata["dataset"]["validation_size"] == 97
+    assert metadata["architecture"] == {
+        "name": "fc1",
+        "w_std": 1.5,
+        "b_std": 0.1,
+        "activation": "relu",
+    }
+    assert metadata["kernel"] == "nngp"
+    assert metadata["ridge"] == 1e-6
+    assert metadata["label_convention"] == "one-hot minus 1/C"
+    assert metadata["preprocessing"]["fingerprint"] == dataset.test.fingerprint
+    assert metadata["seed"] == [0, 11]
+    assert metadata["settings"]["images_per_class"] == 2
+    assert metadata["metrics"]["test_accuracy"] == result.test_accuracy
+    assert metadata["packages"]["jax"] == jax.__version__
+    assert {"kernel_distill", "numpy", "python"} <= set(metadata["packages"])
+    assert metadata["created"].endswith("+00:00")
+
+
+def test_loaded_artefact_knows_its_kernel_and_its_data(written):
+    _, path, result, _ = written
+    loaded = kd.load(path)
+    again = kd.data.load_again(loaded.metadata)
+    assert kd.evaluate(loaded, again.test).accuracy == result.test_accuracy
+
+
+def test_initial_support_is_an_artefact_too(written):
+    _, _, result, dataset = written
+    assert result.initial.metadata["state"] == "initial"
+    assert kd.evaluate(result.initial, dataset.test).accuracy == result.initial_test_accuracy
+
+
+def test_nothing_is_written_without_a_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kd.kip.distill(KERNEL, kd.data.load("digits"), key=jax.random.key(0), steps=1)
+    assert not list(tmp_path.iterdir())
