@@ -178,7 +178,8 @@ def _keys(builder: Any, name: str, tfds: Any) -> tuple[str, str]:
         else []
         for kind in (tfds.features.Image, tfds.features.ClassLabel)
     }
-    images, labels = by_type.values()
+    # their order is that of a dictionary which a file of features does not fix
+    images, labels = map(sorted, by_type.values())
     supervised = builder.info.supervised_keys
     if supervised and len(supervised) == 2:
         image, label = supervised
