@@ -2,7 +2,9 @@
 
 import argparse
 import contextlib
+import inspect
 import io
+import os
 import shlex
 import signal
 import sys
@@ -55,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             number = stop.signal_number if isinstance(stop, Interrupted) else signal.SIGINT
             print(_how_to_resume(given[0], command), file=sys.stderr)
             return 128 + number
+        except BrokenPipeError:  # nobody reads the output any more, as after `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
     return 0
 
 
@@ -69,9 +74,11 @@ def _parse(arguments: list[str]) -> Any:
         raise unknown_name("command", arguments[0], _COMMANDS)
     union: Any = None
     for name, command in _COMMANDS.items():
-        summary = (command.__doc__ or "").split("\n")[0]
+        text = inspect.cleandoc(command.__doc__ or "")
+        if arguments[:1] != [name]:  # a line in the list of commands; all of it in its own help
+            text = text.split("\n")[0]
         # a type made at run time, which no static checker can follow
-        option: Any = Annotated[command, tyro.conf.subcommand(name, description=summary)]
+        option: Any = Annotated[command, tyro.conf.subcommand(name, description=text)]
         union = option if union is None else union | option
     printed = io.StringIO()
     try:

@@ -1,0 +1,241 @@
+"""What each command does when all is well."""
+
+import json
+import re
+import shlex
+import shutil
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import yaml
+
+import kernel_distill as kd
+from kernel_distill.cli._main import _parse
+
+QUICK = ("--steps", 2)
+
+
+def test_kip(kip_run):
+    path, outcome = kip_run
+    assert (outcome.status, outcome.err) == (0, "")
+    result = json.loads((path / "result.json").read_text())
+    assert list(result) == [
+        "test_accuracy",
+        "initial_test_accuracy",
+        "validation_accuracy",
+        "support_size",
+        "steps",
+        "wall_seconds",
+        "device",
+    ]
+    assert (result["support_size"], result["steps"]) == (20, 12)
+    # per cent where a person reads them
+    for accuracy, row in (
+        (result["initial_test_accuracy"], "20 natural images"),
+        (result["test_accuracy"], "20 distilled images"),
+    ):
+        assert 0 < accuracy < 1
+        assert re.search(rf"{row} +│ +{100 * accuracy:.1f} %", outcome.out)
+    assert re.search(r"all 1350 training images │ +9\d\.\d %", outcome.out)
+    for name in ("distilled.npz", "images.png", "curves.png", "labels.png"):
+        assert f"  {path / name}\n" in outcome.out
+        assert (path / name).stat().st_size > 0
+    distilled = kd.load(path)
+    assert distilled.images.shape == (20, 8, 8, 1)
+    assert distilled.metadata["seed"] == [0, 3]
+
+
+def test_label_solve(label_solve_run):
+    path, outcome = label_solve_run
+    assert (outcome.status, outcome.err) == (0, "")
+    result = json.loads((path / "result.json").read_text())
+    assert (result["support_size"], result["steps"]) == (25, 7)  # blocks
+    assert result["test_accuracy"] > result["initial_test_accuracy"]
+    assert "25 distilled images" in outcome.out
+    metrics = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    assert metrics == [{"step": 7, "rank": 25}]
+    # no losses, no curves
+    assert "curves.png" not in outcome.out
+
+
+def test_config_holds_every_setting(kip_run, label_solve_run):
+    groups = {
+        "kip": (kip_run, kd.kip.Settings),
+        "label-solve": (label_solve_run, kd.label_solve.Settings),
+    }
+    for command, ((path, _), settings) in groups.items():
+        config = yaml.safe_load((path / "config.yaml").read_text())
+        expected = {"command", "seed"}
+        expected |= {
+            field.name for group in (kd.data.Settings, settings) for field in fields(group)
+        }
+        expected |= {"architecture", "kernel", "w_std", "b_std", "activation", "implementation"}
+        assert set(config) == expected
+        assert config["command"] == command
+    assert config["support_size"] == 25
+
+
+def test_same_as_from_python(kip_run, cli):
+    import jax
+
+    path, _ = kip_run
+    result = kd.kip.distill(
+        kd.kernels.FullyConnected(depth=1).kernel("ntk"),
+        kd.data.load("digits"),
+        key=jax.random.key(3),
+        images_per_class=2,
+        steps=12,
+    )
+    written = kd.load(path)
+    assert np.array_equal(result.distilled.images, written.images)
+    assert np.array_equal(result.distilled.labels, written.labels)
+    ignored = {"created", "packages"}
+    assert {k: v for k, v in result.distilled.metadata.items() if k not in ignored} == {
+        k: v for k, v in written.metadata.items() if k not in ignored
+    }
+
+
+def test_several_architectures(cli, own, tmp_path):
+    path = tmp_path / "run"
+    outcome = cli(
+        *("kip", "--dataset", own, "--architecture", "fc1", "fc2", "--out", path, *QUICK),
+        *("--kernel", "nngp", "--activation", "erf", "--w-std", 1.2, "--augment", "flip", "crop"),
+    )
+    assert (outcome.status, outcome.err) == (0, "")
+    metadata = kd.load(path).metadata
+    assert metadata["architectures"] == [
+        {"name": name, "w_std": 1.2, "b_std": 0.1, "activation": "erf"} for name in ("fc1", "fc2")
+    ]
+    evaluated = cli("evaluate", path)
+    assert evaluated.status == 0
+    shares = re.findall(r"fc[12] nngp │ +18 │ +([\d.]+) % │", evaluated.out)
+    assert len(shares) == 2
+    accuracy = json.loads((path / "result.json").read_text())["test_accuracy"]
+    assert np.mean([float(share) for share in shares]) == pytest.approx(100 * accuracy, abs=0.01)
+
+
+def test_convolutional_network(cli, own, tmp_path):
+    outcome = cli(
+        *("kip", "--dataset", own, "--architecture", "convnet1", "--out", tmp_path / "run"), *QUICK
+    )
+    assert (outcome.status, outcome.err) == (0, "")
+    assert kd.load(tmp_path / "run").metadata["architecture"]["name"] == "convnet1"
+    assert "all 65 training images" not in outcome.out  # hours, for larger data
+
+
+def test_two_moons_from_a_table(cli, tmp_path):
+    from sklearn.datasets import make_moons
+
+    points, classes = make_moons(300, noise=0.1, random_state=0)
+    rows = [f"{x},{y},{'ab'[label]}" for (x, y), label in zip(points, classes, strict=True)]
+    (tmp_path / "moons.csv").write_text("\n".join(["x,y,label", *rows]) + "\n")
+    outcome = cli(
+        *("kip", "--dataset", tmp_path / "moons.csv", "--images-per-class", 5, "--steps", 100),
+        *("--learning-rate", 0.1, "--out", tmp_path / "run"),
+    )
+    assert (outcome.status, outcome.err) == (0, "")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["test_accuracy"] > 0.9
+    assert (tmp_path / "run" / "images.png").stat().st_size > 0
+    assert cli("evaluate", tmp_path / "run").status == 0
+
+
+def test_whitened_run_keeps_its_whitening(cli, own, tmp_path):
+    path = tmp_path / "run"
+    outcome = cli("kip", "--dataset", own, "--preprocessing", "zca", "--out", path, *QUICK)
+    assert (outcome.status, outcome.err) == (0, "")
+    accuracy = json.loads((path / "result.json").read_text())["test_accuracy"]
+    with_matrix = cli("evaluate", path)
+    # a lone artefact fits the whitening again
+    shutil.copy(path / "distilled.npz", tmp_path / "lone.npz")
+    alone = cli("evaluate", tmp_path / "lone.npz", "--dataset", own)
+    for outcome in (with_matrix, alone):
+        assert f"{100 * accuracy:.2f} %" in outcome.out
+    (path / "preprocessing.npz").write_bytes(b"PK\x03\x04")
+    outcome = cli("evaluate", path)
+    assert outcome.status == 1
+    assert "preprocessing.npz" in outcome.err
+
+
+def test_evaluate_a_run_and_a_lone_file(cli, kip_run, tmp_path):
+    path, _ = kip_run
+    accuracy = json.loads((path / "result.json").read_text())["test_accuracy"]
+    shutil.copy(path / "distilled.npz", tmp_path / "lone.npz")
+    for where in (path, path / "distilled.npz", tmp_path / "lone.npz"):
+        outcome = cli("evaluate", where)
+        assert (outcome.status, outcome.err) == (0, "")
+        assert "20 distilled images of digits" in outcome.out
+        assert re.search(rf"fc1 ntk │ +297 │ +{100 * accuracy:.2f} % │", outcome.out)
+
+
+def test_evaluate_own_data_that_have_moved(cli, own, tmp_path):
+    path = tmp_path / "run"
+    assert cli("kip", "--dataset", own, "--out", path, *QUICK).status == 0
+    before = cli("evaluate", path)
+    moved = own.rename(tmp_path / "moved.npz")
+    gone = cli("evaluate", path)
+    assert gone.status == 1
+    assert "no such file" in gone.err
+    again = cli("evaluate", path, "--dataset", moved)
+    assert (again.status, again.err) == (0, "")
+    assert re.findall(r"[\d.]+ %", again.out) == re.findall(r"[\d.]+ %", before.out)
+    other = cli("evaluate", path, "--dataset", "digits")
+    assert other.status == 1
+    assert "is not the data set that this was distilled from" in other.err
+
+
+def test_export(cli, kip_run, tmp_path):
+    path, _ = kip_run
+    target = tmp_path / "mnist10.npz"
+    outcome = cli("export", path, "--format", "npz", "--out", target)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out == f"{target}: 20 images [8, 8, 1]\n"
+    assert target.read_bytes() == (path / "distilled.npz").read_bytes()
+    with np.load(target, allow_pickle=False) as file:
+        assert file["images"].shape == (20, 8, 8, 1)
+        assert json.loads(str(file["metadata"]))["method"] == "kip"
+    target.write_text("something of the user's own")
+    refused = cli("export", path, "--out", target)
+    assert refused.status == 1
+    assert f"{target} exists: choose another --out, or give --overwrite" in refused.err
+    assert target.read_text() == "something of the user's own"
+    assert cli("export", path, "--out", target, "--overwrite").status == 0
+    assert target.read_bytes() == (path / "distilled.npz").read_bytes()
+
+
+def test_env(cli):
+    outcome = cli("env")
+    assert (outcome.status, outcome.err) == (0, "")
+    for name in ("python", "jax", "jaxlib", "numpy", "kernel_distill", "device", "data sets"):
+        assert name in outcome.out
+
+
+@pytest.mark.parametrize("command", ["kip", "label-solve", "evaluate", "export", "env"])
+def test_help_has_an_example_that_parses(cli, command):
+    outcome = cli(command, "--help")
+    assert (outcome.status, outcome.err) == (0, "")
+    (example,) = re.findall(rf"For example: kernel-distill ({command}.*)", outcome.out)
+    parsed = _parse(shlex.split(example.strip(" │")))
+    assert type(parsed).__name__.lower() == command.replace("-", "")
+
+
+def test_help_lists_the_commands(cli):
+    outcome = cli("--help")
+    assert outcome.status == 0
+    for command in ("kip", "label-solve", "evaluate", "export", "env"):
+        assert command in outcome.out
+
+
+def test_every_option_is_explained(cli):
+    text = " ".join(re.sub(r"[│╭╮╰╯─]", " ", cli("kip", "--help").out).split())
+    for group in (kd.kip.Settings, kd.data.Settings):
+        for field in fields(group):
+            assert re.search(rf"--{field.name.replace('_', '-')}[ ,]", text), field.name
+    assert "drawn anew at every step" in text
+
+
+def test_results_are_found_by_relative_paths(cli, kip_run, monkeypatch):
+    path, _ = kip_run
+    monkeypatch.chdir(path.parent)
+    assert cli("evaluate", "kip").status == 0
