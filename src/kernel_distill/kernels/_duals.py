@@ -37,12 +37,13 @@ def _relu_moments(
     n: Block, v1: Float[Array, "n1"], v2: Float[Array, "n2"], same: Bool[Array, "n1 n2"] | None
 ) -> tuple[Block, Block]:
     (std1, inverse1), (std2, inverse2) = _std_and_inverse(v1), _std_and_inverse(v2)
-    std1, inverse1 = std1[:, None], inverse1[:, None]
-    cosine = n * inverse1 * inverse2
+    # products of both images' factors first: so rounding keeps the kernel of a set symmetric
+    stds, inverses = std1[:, None] * std2, inverse1[:, None] * inverse2
+    cosine = n * inverses
     if same is not None:  # the angle of an image with itself is zero, whatever rounding says
         cosine = jnp.where(same, 1, cosine)
     k0, k1 = arc_cosine(cosine)
-    return std1 * std2 * k1, k0
+    return stds * k1, k0
 
 
 def _std_and_inverse(v: Variances) -> tuple[Variances, Variances]:
@@ -145,8 +146,9 @@ def _gelu(n: Array, v1: Array, v2: Array) -> tuple[Array, Array]:
     determinant = product - n * n
     both = 0.25 + jnp.arcsin(n / jnp.sqrt(product)) / (2 * np.pi)
     density = 1 / (2 * np.pi * jnp.sqrt(determinant))
-    moment = n * both + density * (v1 * v2 - v1 * n * n / (1 + v1) + n * n / (1 + v2))
-    slopes = both + n * density * (1 / (1 + v1) + 1 / (1 + v2) + 1 / determinant)
+    inverses = 1 / (1 + v1) + 1 / (1 + v2)
+    moment = n * both + density * (v1 * v2 - n * n * (1 - inverses))
+    slopes = both + n * density * (inverses + 1 / determinant)
     return moment, slopes
 
 

@@ -47,6 +47,10 @@ class StaxKernel(Kernel):
     For convolutional architectures it holds the covariance of all pairs of pixels, layer by
     layer: 4 MiB for one pair of 32x32 images in float32. Larger blocks are computed tile by tile,
     and so are their gradients: memory stays that of one tile.
+
+    In float32 the diagonal of the kernel of a set with itself comes out about 1e-5 too small (the
+    angle of an image with itself is the square root of rounding): where the smallest eigenvalue
+    is less than that of the mean diagonal, use float64.
     """
 
     architecture: Architecture | CustomArchitecture

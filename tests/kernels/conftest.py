@@ -1,0 +1,39 @@
+"""What the tests of kernels share."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jaxtyping
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """A test in float64."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def distance() -> Callable[[Any, Any], float]:
+    """The norm of the difference over the norm of the reference.
+
+    Not entry by entry: entries near zero are differences of larger terms, and of those they hold
+    the rounding.
+    """
+
+    def distance(got: Any, reference: Any) -> float:
+        got, reference = np.asarray(got, np.float64), np.asarray(reference, np.float64)
+        assert got.shape == reference.shape
+        assert np.isfinite(got).all()
+        return float(np.linalg.norm(got - reference) / np.linalg.norm(reference))
+
+    return distance
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a user without a run-time type checker meets the package's own errors."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
