@@ -48,7 +48,10 @@ def shared() -> Path:
 
 @pytest.fixture(autouse=True)
 def _precision_restored() -> Iterator[None]:
-    """The command line switches JAX to 64 bits; a test that calls it leaves no trace."""
-    before = jax.config.jax_enable_x64
+    """The command line switches JAX to 64 bits; a test begins without, whatever ran before it.
+
+    Before it too: a fixture of a whole module may have called the command line.
+    """
+    jax.config.update("jax_enable_x64", False)
     yield
-    jax.config.update("jax_enable_x64", before)
+    jax.config.update("jax_enable_x64", False)

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     command: Any = None
     jax.config.update("jax_enable_x64", True)
-    signal.signal(signal.SIGTERM, _raise_interrupted)
+    before = signal.signal(signal.SIGTERM, _raise_interrupted)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # nobody reads the output any more, as after `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + signal.SIGPIPE
+        finally:
+            signal.signal(signal.SIGTERM, before)
     return 0
 
 
