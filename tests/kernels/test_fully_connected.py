@@ -128,6 +128,17 @@ def test_products_ask_for_full_precision() -> None:
     assert traced.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") == products
 
 
+def test_stages_hide_no_number_that_is_none() -> None:
+    # the elementwise part stands in a branch, taken where the first norm is not negative
+    x = draw(3, 4).astype(np.float32)
+    for row, value in ((0, np.nan), (1, np.nan), (0, np.inf)):
+        spoilt = x.copy()
+        spoilt[row, 0] = value
+        block = np.asarray(exact("relu", "ntk")(spoilt, x))
+        assert not np.isfinite(block[row]).any()
+        assert np.isfinite(exact("relu", "ntk")(x, x)).all()
+
+
 # --- the kernel of a set with itself
 
 

@@ -155,7 +155,8 @@ def test_singular_systems() -> None:
 
 
 def test_regular_systems_need_no_ridge(distance: Distance) -> None:
-    kernel_ss, _, labels = problem()
+    kernel_ss, _, labels = problem(width=8.0)
+    assert np.linalg.cond(kernel_ss) > 1e6
     regression = kernels.ridge_regression(kernel_ss, labels, ridge=0.0)
     assert distance(regression.predict(kernel_ss), labels) < 1e-8
     scaled = kernels.ridge_regression(1e-200 * kernel_ss, labels, ridge=0.0)

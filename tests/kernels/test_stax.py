@@ -107,6 +107,21 @@ def test_float32_equals_float64(distance: Distance) -> None:
     assert distance(single[1], double[1]) < 1e-4
 
 
+@pytest.mark.usefixtures("x64")
+def test_float32_images_where_64_bits_are_on(small_budget: Callable[[int], None]) -> None:
+    # as on the command line; neural-tangents would compute in float64
+    x1, x2 = (jnp.ones((n, 4, 4, 2), jnp.float32) for n in (3, 2))
+    for pairs in (100, 1):
+        small_budget(pairs)
+        for name in ("fc1", "convnet1"):
+            kernel = kernels.named(name).kernel(implementation="neural_tangents")
+            blocks = jax.eval_shape(
+                lambda kernel=kernel: (kernel.cross(x1, x2), kernel.of_self(x1))
+            )
+            gradient = jax.eval_shape(jax.grad(lambda x, k=kernel: k.cross(x, x2).sum()), x1)
+            assert {array.dtype.name for array in (*blocks, gradient)} == {"float32"}
+
+
 # --- in tiles
 
 
@@ -126,8 +141,10 @@ def test_tiles_equal_the_whole(small_budget: Callable[[int], None], distance: Di
     cotangent = np.random.default_rng(2).normal(size=(5, 3))
     self_cotangent = np.random.default_rng(3).normal(size=(5, 5))
     stax = kernels.neural_tangents().stax
+    # dropout sets the diagonal of the kernel of a set with itself apart
     network = stax.serial(
-        stax.Conv(1, (3, 3), padding="SAME"), stax.Relu(), stax.Flatten(), stax.Dense(1)
+        *(stax.Conv(1, (3, 3), padding="SAME"), stax.Relu(), stax.Dropout(0.7, mode="train")),
+        *(stax.Flatten(), stax.Dense(1)),
     )
     kernel = kernels.from_stax(*network)
 
@@ -143,7 +160,7 @@ def test_tiles_equal_the_whole(small_budget: Callable[[int], None], distance: Di
 
     assert loops(kernel.cross, x1, x2) == 0
     whole = computed()
-    small_budget(4)  # tiles of 2x2, which leave a rest of rows and of columns
+    small_budget(6)  # tiles of 3x2, which leave a rest of rows and of columns
     assert loops(kernel.cross, x1, x2) == 2  # over tiles of rows, and of columns
     assert loops(kernel.of_self, x1) == 3  # and over the diagonal
     tiled = computed()
@@ -223,21 +240,24 @@ def test_convolution_of_a_covariance(filter_shape: tuple[int, int], same: bool) 
 
 @pytest.mark.usefixtures("x64")
 def test_convolutions_that_keep_neural_tangents_own_form(distance: Distance) -> None:
-    # strides and wrapped edges, with 1x1 filters for a reference: a network on fewer pixels
+    # strides and wrapped edges; the references are networks without, on other images
     stax = kernels.neural_tangents().stax
     x1, x2 = images(2, 4, 4, 3), images(3, 4, 4, 3, seed=1)
 
-    def kernel(**settings: Any) -> kernels.Kernel:
-        convolution = stax.Conv(1, (1, 1), W_std=1.3, b_std=0.1, **settings)
+    def kernel(size: int, **settings: Any) -> kernels.Kernel:
+        convolution = stax.Conv(1, (size, size), W_std=1.3, b_std=0.1, **settings)
         return kernels.from_stax(
             *stax.serial(
                 convolution, stax.Relu(), stax.AvgPool((2, 2)), stax.Flatten(), stax.Dense(1)
             )
         )
 
-    strided = kernel(strides=(2, 2), padding="VALID")(x1, x2)
-    assert distance(strided, kernel()(x1[:, ::2, ::2], x2[:, ::2, ::2])) < 1e-14
-    assert distance(kernel(padding="CIRCULAR")(x1, x2), kernel(padding="SAME")(x1, x2)) < 1e-14
+    strided = kernel(1, strides=(2, 2))(x1, x2)
+    assert distance(strided, kernel(1)(x1[:, ::2, ::2], x2[:, ::2, ::2])) < 1e-14
+
+    wrapped = [np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="wrap") for x in (x1, x2)]
+    circular = kernel(3, padding="CIRCULAR")(x1, x2)
+    assert distance(circular, kernel(3, padding="VALID")(*wrapped)) < 1e-13
 
 
 # --- a user's own network
