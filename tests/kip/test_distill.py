@@ -1,8 +1,11 @@
 """Whole runs of KIP on tiny data."""
 
+import itertools
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +17,8 @@ from sklearn.datasets import make_moons
 import kernel_distill as kd
 from kernel_distill import kip
 from kernel_distill._errors import InputError, NumericalError
-from kernel_distill.artefact import Run
+from kernel_distill._settings import log_spaced
+from kernel_distill.artefact import Checkpoints, Run
 from kernel_distill.evaluation import measure
 from kernel_distill.kernels import FullyConnected, mixture, named
 from kernel_distill.kip import _distill
@@ -504,6 +508,37 @@ def test_signal_while_the_results_are_written(tiny, tmp_path, monkeypatch):
     # it was held back until all was written
     assert (tmp_path / "run" / "result.json").exists()
     assert (tmp_path / "run" / "labels.png").exists()
+
+
+def test_saved_every_two_minutes_besides(tiny, tmp_path, monkeypatch):
+    """With a clock that runs 30 seconds at every look."""
+    Recorder(monkeypatch)
+    seconds = itertools.count(step=30)
+    monkeypatch.setattr(_distill, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    saved = []
+    save = Checkpoints.save
+
+    def watched(self, step, *state, keep):
+        saved.append((step, keep))
+        save(self, step, *state, keep=keep)
+
+    monkeypatch.setattr(Checkpoints, "save", watched)
+    with Run.create(tmp_path / "run", {}) as run:
+        kip.distill(KERNEL, tiny, key=KEY, run=run, steps=24)
+        # of those saved for the time being there is one left, in case the last is damaged
+        left = [step for step in run.checkpoints.steps() if not log_spaced(step)]
+        assert len(left) == 1
+    between = [step for step, keep in saved if not keep]
+    assert set(between) & set(range(14, 18))
+    assert set(between) & set(range(19, 24))
+    assert not any(log_spaced(step) for step in between)
+
+
+def test_outside_the_main_thread(tiny):
+    """Python delivers signals to the main thread alone: nothing is held back, all else works."""
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(kip.distill, KERNEL, tiny, key=KEY, steps=1).result()
+    assert len(result.distilled) == 3
 
 
 @pytest.mark.usefixtures("without_pictures")

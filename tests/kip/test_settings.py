@@ -1,5 +1,7 @@
 """The settings of KIP, and optax's optimisers by name."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -7,6 +9,7 @@ import pytest
 
 from kernel_distill import kip
 from kernel_distill._errors import InputError, UnknownNameError
+from kernel_distill._settings import log_spaced
 from kernel_distill.kip._optimizers import make_optimizer
 
 
@@ -84,6 +87,13 @@ def test_every_optimiser_goes_down_with_every_schedule_it_takes(name):
         def loss(parameters):
             return sum((part.astype("float64") ** 2).sum() for part in parameters.values())
 
+        def step(state, parameters):
+            changes, state = optimizer.update(jax.grad(loss)(parameters), state, parameters)
+            return state, optax.apply_updates(parameters, changes)
+
+        def kinds(tree):
+            return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
+
         for schedule in kip.SCHEDULES:
             try:
                 kip.Settings(optimizer=name, schedule=schedule)
@@ -92,13 +102,17 @@ def test_every_optimiser_goes_down_with_every_schedule_it_takes(name):
                 continue
             optimizer = make_optimizer(name, schedule=schedule, learning_rate=0.01, steps=6)
             state = optimizer.init(start)
-            parameters = start
-            kinds = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state)
-            for _ in range(6 if schedule == "constant" else 1):
-                changes, state = optimizer.update(jax.grad(loss)(parameters), state, parameters)
-                parameters = optax.apply_updates(parameters, changes)
             # a checkpoint is read back into a fresh state: shapes and types must not change
-            assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state) == kinds
-            assert [part.dtype for part in parameters.values()] == ["float32", "float64"]
+            assert kinds(jax.eval_shape(step, state, start)) == (kinds(state), kinds(start))
             if schedule == "constant":
+                parameters, step_once = start, jax.jit(step)
+                for _ in range(6):
+                    state, parameters = step_once(state, parameters)
                 assert loss(parameters) < loss(start)
+
+
+def test_checkpoints_are_log_spaced():
+    steps = [step for step in range(3001) if log_spaced(step)]
+    assert steps[:13] == [0, 1, 2, 3, 4, 6, 7, 10, 13, 18, 24, 32, 42]
+    assert steps[-8:] == [422, 562, 750, 1000, 1500, 2000, 2500, 3000]
+    assert all(later <= 2 * step for step, later in itertools.pairwise(steps[1:]))
