@@ -43,7 +43,7 @@ def by_hand(architecture: str, w_std: float, b_std: float) -> Callable[..., Any]
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        ("convnet", 8),
+        pytest.param("convnet", 8, marks=pytest.mark.slow),
         pytest.param("convnet3", 9, marks=pytest.mark.slow),
         ("myrtle5", 32),
         pytest.param("myrtle7", 32, marks=pytest.mark.slow),
