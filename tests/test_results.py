@@ -104,5 +104,5 @@ def test_initial_support_is_an_artefact_too(written):
 
 def test_nothing_is_written_without_a_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    kd.kip.distill(KERNEL, kd.data.load("digits"), key=jax.random.key(0), steps=1)
+    kd.label_solve.distill(KERNEL, kd.data.load("digits"), key=jax.random.key(0))
     assert not list(tmp_path.iterdir())

@@ -96,6 +96,7 @@ def test_same_as_from_python(kip_run, cli):
     }
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_several_architectures(cli, own, tmp_path):
     path = tmp_path / "run"
     outcome = cli(
@@ -115,6 +116,7 @@ def test_several_architectures(cli, own, tmp_path):
     assert np.mean([float(share) for share in shares]) == pytest.approx(100 * accuracy, abs=0.01)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_convolutional_network(cli, own, tmp_path):
     outcome = cli(
         *("kip", "--dataset", own, "--architecture", "convnet1", "--out", tmp_path / "run"), *QUICK
@@ -141,6 +143,7 @@ def test_two_moons_from_a_table(cli, tmp_path):
     assert cli("evaluate", tmp_path / "run").status == 0
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_whitened_run_keeps_its_whitening(cli, own, tmp_path):
     path = tmp_path / "run"
     outcome = cli("kip", "--dataset", own, "--preprocessing", "zca", "--out", path, *QUICK)
@@ -169,6 +172,7 @@ def test_evaluate_a_run_and_a_lone_file(cli, kip_run, tmp_path):
         assert re.search(rf"fc1 ntk │ +297 │ +{100 * accuracy:.2f} % │", outcome.out)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_evaluate_own_data_that_have_moved(cli, own, tmp_path):
     path = tmp_path / "run"
     assert cli("kip", "--dataset", own, "--out", path, *QUICK).status == 0

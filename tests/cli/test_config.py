@@ -10,6 +10,8 @@ import kernel_distill as kd
 
 QUICK = ("--steps", 2)
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 def result_of(path):
     found = json.loads((path / "result.json").read_text())
