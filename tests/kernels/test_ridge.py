@@ -56,6 +56,42 @@ def test_equals_numpy(sizes: tuple[int, int, int], distance: Distance) -> None:
     assert distance(regression.factor, np.linalg.cholesky(matrix)) < 1e-12
 
 
+def test_other_labels_of_the_same_support(distance: Distance) -> None:
+    kernel_ss, kernel_ts, labels = problem()
+    anew = kernels.ridge_regression(kernel_ss, labels[:, ::-1], ridge=1e-3)
+    again = kernels.ridge_regression(kernel_ss, labels, ridge=1e-3).with_labels(labels[:, ::-1])
+    assert distance(again.predict(kernel_ts), anew.predict(kernel_ts)) < 1e-13
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (7, 29, 3), (13, 101, 2)])
+def test_best_labels_are_those_of_least_squares(sizes: tuple[int, int, int]) -> None:
+    kernel_ss, kernel_ts, labels = problem(*sizes, width=0.5)
+    targets = np.random.default_rng(1).normal(size=(len(kernel_ts), labels.shape[1]))
+    regression = kernels.ridge_regression(kernel_ss, labels, ridge=1e-3)
+    predicted = regression.with_labels(regression.best_labels(kernel_ts, targets))
+    best = kernel_ts @ np.linalg.lstsq(kernel_ts, targets, rcond=None)[0]
+    # what is added to keep the labels small costs little where nothing is ill-conditioned
+    least = np.sum((best - targets) ** 2)
+    error = np.sum((np.asarray(predicted.predict(kernel_ts)) - targets) ** 2)
+    scale = np.sum(targets**2)
+    assert least - 1e-12 * scale < error < least + 1e-5 * scale
+    assert np.sum((np.asarray(regression.predict(kernel_ts)) - targets) ** 2) > error + 0.1 * scale
+
+
+def test_best_labels_of_a_nearly_singular_problem_stay_small() -> None:
+    """Support images twice: least squares alone would let their labels grow against each other."""
+    kernel_ss, kernel_ts, labels = problem()
+    twice = np.arange(17).repeat(2)
+    noise = 1e-6 * np.random.default_rng(1).normal(size=(len(kernel_ts), 34))
+    targets = np.random.default_rng(2).normal(size=(len(kernel_ts), 3))
+    regression = kernels.ridge_regression(
+        kernel_ss[np.ix_(twice, twice)], labels[twice], ridge=1e-6
+    )
+    found = np.asarray(regression.best_labels(kernel_ts[:, twice] + noise, targets))
+    single = kernels.ridge_regression(kernel_ss, labels, ridge=1e-6)
+    assert np.linalg.norm(found) < 3 * np.linalg.norm(single.best_labels(kernel_ts, targets))
+
+
 def test_ridge_does_not_depend_on_the_scale_of_the_kernel(distance: Distance) -> None:
     kernel_ss, kernel_ts, labels = problem()
     small = kernels.ridge_regression(kernel_ss, labels, ridge=0.1).predict(kernel_ts)

@@ -165,7 +165,7 @@ def test_default_is_one_image_per_class(tiny):
 def test_start_from_noise(tiny):
     def start(key):
         return kip.distill(
-            KERNEL, tiny, key=key, images_per_class=20, steps=1, start="noise"
+            KERNEL, tiny, key=key, images_per_class=20, steps=0, start="noise"
         ).initial.images
 
     images = start(KEY)
@@ -178,8 +178,8 @@ def test_start_from_noise(tiny):
     assert np.mean(images**4) / np.mean(images**2) ** 2 == pytest.approx(3, rel=0.15)
 
 
-@pytest.mark.parametrize("corruption", [0.3, 1.0])
-def test_corrupted_pixels_stay_at_their_noise(tiny_without_validation, corruption):
+def test_corrupted_pixels_stay_at_their_noise(tiny_without_validation):
+    corruption = 0.3
     settings = {"key": KEY, "images_per_class": 2, "steps": 4}
     natural = kip.distill(KERNEL, tiny_without_validation, **settings).initial.images
     noise = kip.distill(KERNEL, tiny_without_validation, start="noise", **settings).initial.images
@@ -189,24 +189,27 @@ def test_corrupted_pixels_stay_at_their_noise(tiny_without_validation, corruptio
     assert (stayed.sum(axis=1) == round(corruption * 40)).all()
     assert np.array_equal(initial[stayed], noise.reshape(6, -1)[stayed])
     assert np.array_equal(initial[~stayed], natural.reshape(6, -1)[~stayed])
-    if corruption < 1:
-        assert len(np.unique(stayed, axis=0)) > 1  # other pixels in other images
+    assert len(np.unique(stayed, axis=0)) > 1  # other pixels in other images
 
 
 class Recorder:
-    """In place of the jitted step: notes what each step is given, and moves nothing."""
+    """In place of what is jitted: notes what each step is given, and moves nothing."""
 
     def __init__(self, monkeypatch):
         self.kernels, self.batches, self.augmented, self.precisions = [], [], [], []
-        self.images = None
-        monkeypatch.setattr(_distill, "jitted_step", self)
+        self.label_rates, self.images = [], None
+        monkeypatch.setattr(_distill, "natural_batch", self.natural_batch)
+        monkeypatch.setattr(_distill, "jitted_step", self.step)
 
-    def __call__(self, kernel, update, support, state, *, images, batch, augment_key, **rest):
-        self.kernels.append(kernel)
+    def natural_batch(self, images, batch, *, augment_key, names):
         self.batches.append(np.asarray(batch))
         self.augmented.append(augment_key is not None)
-        self.precisions.append((support["images"].dtype.name, support["labels"].dtype.name))
         self.images = np.asarray(images)
+
+    def step(self, kernel, update, support, state, *, label_rate, **rest):
+        self.kernels.append(kernel)
+        self.label_rates.append(label_rate)
+        self.precisions.append((support["images"].dtype.name, support["labels"].dtype.name))
         return support, state, {"finite": True, "loss": 0.0}
 
 
@@ -251,9 +254,54 @@ def test_augmentation_changes_the_targets(tiny_without_validation):
 
     plain = distilled()
     assert np.array_equal(plain, distilled(augment=("flip",), augment_fraction=0.0))
-    augmented = distilled(augment=("flip", "shift", "rotate", "crop"))
-    assert np.array_equal(augmented, distilled(augment=("flip", "shift", "rotate", "crop")))
+    augmented = distilled(augment=("flip", "shift"))
+    assert np.array_equal(augmented, distilled(augment=("flip", "shift")))
     assert not np.array_equal(plain, augmented)
+
+
+def test_solved_labels_are_better_than_descended_ones(tiny_without_validation):
+    def loss(**settings):
+        result = kip.distill(
+            KERNEL, tiny_without_validation, key=KEY, support_size=9, steps=10, **settings
+        )
+        images, labels = result.distilled.images, result.distilled.labels
+        return measure(KERNEL, images, labels, tiny_without_validation.train, ridge=1e-6).loss
+
+    # all of the training set is the batch, so the best labels of the last step are the best
+    assert loss(solve_labels=1.0) < 0.9 * loss()
+    assert loss(solve_labels=0.3) < 0.9 * loss()
+
+
+def test_labels_are_solved_for_alone(tiny_without_validation):
+    """With images that stay: Label Solve, by another way."""
+    settings = {"key": KEY, "support_size": 9, "ridge": RIDGE}
+    kept = kip.distill(
+        KERNEL,
+        tiny_without_validation,
+        steps=1,
+        solve_labels=1.0,
+        learn_images=False,
+        precision="float64",
+        **settings,
+    )
+    images, labels = kept.distilled.images, kept.distilled.labels
+    assert np.array_equal(images, kept.initial.images)
+    train = tiny_without_validation.train
+    k_ss, k_ts = (np.asarray(KERNEL(x, images), "float64") for x in (images, train.images))
+    matrix = k_ss + RIDGE * np.trace(k_ss) / 9 * np.eye(9)
+    targets = np.eye(3)[train.labels] - 1 / 3
+    best = matrix @ np.linalg.lstsq(k_ts, targets, rcond=None)[0]
+    np.testing.assert_allclose(labels, best, rtol=0, atol=1e-3 * np.abs(best).max())
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_labels_move_by_less_as_the_schedule_goes_down(tiny, monkeypatch, schedule):
+    recorder = Recorder(monkeypatch)
+    kip.distill(KERNEL, tiny, key=KEY, steps=8, solve_labels=0.3, schedule=schedule)
+    expected = SCHEDULES[schedule](0.3, 8)
+    for step, rate in enumerate(recorder.label_rates):
+        wanted = expected(step) if callable(expected) else expected
+        assert float(rate) == pytest.approx(float(wanted), rel=1e-6)
 
 
 def test_mixture_draws_an_architecture_a_step(tiny, monkeypatch):
@@ -344,7 +392,7 @@ def test_64_bits_are_not_left_switched_on(tiny):
     assert not jax.config.jax_enable_x64
     kip.distill(KERNEL, tiny, key=KEY, steps=1, precision="float64")
     with pytest.raises(NumericalError):
-        kip.distill(KERNEL, tiny, key=KEY, steps=3, optimizer="sgd", learning_rate=1e300)
+        kip.distill(KERNEL, tiny, key=KEY, steps=3, optimizer="sgd", learning_rate=1e30)
     assert not jax.config.jax_enable_x64
     assert jnp.zeros(1).dtype == jnp.float32
 
@@ -382,7 +430,7 @@ def hundred_classes():
 def test_hundred_classes_with_fewer_images_than_classes(hundred_classes, tmp_path):
     with Run.create(tmp_path / "run", {}) as run:
         result = kip.distill(
-            KERNEL, hundred_classes, key=KEY, run=run, support_size=30, steps=60, learning_rate=0.03
+            KERNEL, hundred_classes, key=KEY, run=run, support_size=30, steps=40, learning_rate=0.03
         )
     assert result.distilled.images.shape == (30, 4, 4, 3)
     assert result.distilled.labels.shape == (30, 100)

@@ -30,6 +30,8 @@ from kernel_distill.kip._optimizers import make_optimizer
         ({"ridge": float("inf")}, "ridge must be 0 or more, and finite; got inf"),
         ({"augment_fraction": 1.5}, "augment_fraction must lie between 0 and 1; got 1.5"),
         ({"corruption": -0.1}, "corruption must lie between 0 and 1; got -0.1"),
+        ({"solve_labels": 1.1}, "solve_labels must lie between 0 and 1; got 1.1"),
+        ({"solve_labels": 0.5, "learn_labels": False}, "leave one of them out"),
         ({"learn_images": False, "learn_labels": False}, "nothing is learned"),
         ({"augment": ("flip", "flip")}, "once"),
     ],

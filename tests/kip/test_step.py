@@ -8,8 +8,9 @@ import numpy as np
 import optax
 import pytest
 
+from kernel_distill.data import augment
 from kernel_distill.kernels import FullyConnected, neural_tangents
-from kernel_distill.kip._step import Update, jitted_step, loss, step
+from kernel_distill.kip._step import Update, jitted_step, loss, natural_batch, step
 
 RIDGE = 1e-3
 # relative to the norm of the gradient; neural-tangents guards its derivatives with 1e-8
@@ -54,9 +55,11 @@ def relative(got, expected):
     return np.linalg.norm(got - expected) / np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize(("depth", "kind"), [(1, "ntk"), (2, "nngp")])
-def test_loss_and_gradient(precision, depth, kind):
+@pytest.mark.parametrize(
+    ("depth", "kind", "precision"),
+    [(1, "ntk", "float32"), (1, "ntk", "float64"), (2, "nngp", "float64")],
+)
+def test_loss_and_gradient(depth, kind, precision):
     kernel = FullyConnected(depth=depth).kernel(kind)
     with jax.enable_x64(True):
         support, images, labels = problem(precision)
@@ -105,7 +108,7 @@ def natural_problem():
 
 def test_step_moves_as_the_optimiser_says():
     kernel, optimizer = FullyConnected(depth=1).kernel(), optax.adam(0.1)
-    update = Update(optimizer, ("images", "labels"), RIDGE, (), 3)
+    update = Update(optimizer, ("images", "labels"), RIDGE, 3)
     with jax.enable_x64(True):
         support, _, _ = problem()
         images, classes, batch = natural_problem()
@@ -115,11 +118,10 @@ def test_step_moves_as_the_optimiser_says():
             update,
             support,
             state,
-            images=images,
-            labels=classes,
-            batch=batch,
+            images=images[batch],
+            classes=classes[batch],
             noise=None,
-            augment_key=None,
+            label_rate=None,
         )
         targets = jnp.eye(3, dtype="float64")[classes[batch]] - 1 / 3
         reference = reference_kernel(1, "ntk")
@@ -138,7 +140,7 @@ def test_step_moves_as_the_optimiser_says():
 
 def test_batch_accuracy_is_that_of_the_prediction_before_the_update():
     kernel = FullyConnected(depth=1).kernel()
-    update = Update(optax.sgd(0.0), ("images",), RIDGE, (), 3)
+    update = Update(optax.sgd(0.0), ("images",), RIDGE, 3)
     with jax.enable_x64(True):
         images, classes, _ = natural_problem()
         labels = jnp.eye(3, dtype="float64")[classes] - 1 / 3
@@ -148,18 +150,17 @@ def test_batch_accuracy_is_that_of_the_prediction_before_the_update():
             update,
             support,
             update.optimizer.init({"images": support["images"]}),
-            images=images,
-            labels=classes,
-            batch=jnp.arange(6),  # the support itself, which regression reproduces
+            images=images[:6],  # the support itself, which regression reproduces
+            classes=classes[:6],
             noise=None,
-            augment_key=None,
+            label_rate=None,
         )
     assert float(metrics["batch_accuracy"]) == 1
 
 
 @pytest.mark.parametrize("rate", [0.1, float("inf")])
 def test_support_that_is_not_finite_is_seen(rate):
-    update = Update(optax.sgd(rate), ("images", "labels"), RIDGE, (), 3)
+    update = Update(optax.sgd(rate), ("images", "labels"), RIDGE, 3)
     with jax.enable_x64(True):
         support, _, _ = problem()
         images, classes, batch = natural_problem()
@@ -168,11 +169,51 @@ def test_support_that_is_not_finite_is_seen(rate):
             update,
             support,
             update.optimizer.init(support),
-            images=images,
-            labels=classes,
-            batch=batch,
+            images=images[batch],
+            classes=classes[batch],
             noise=None,
-            augment_key=None,
+            label_rate=None,
         )
     assert np.isfinite(float(metrics["loss"]))  # of the support before
     assert bool(metrics["finite"]) == np.isfinite(rate)
+
+
+def test_labels_move_towards_the_best_ones_of_the_batch():
+    """And the images along the gradient at those labels, which are constants to it."""
+    kernel, rate = FullyConnected(depth=1).kernel(), 0.4
+    update = Update(optax.sgd(1.0), ("images",), RIDGE, 3)
+    with jax.enable_x64(True):
+        support, images, _ = problem(t=40)
+        classes = jnp.arange(40) % 3
+        moved, _, metrics = jitted_step(
+            kernel,
+            update,
+            support,
+            update.optimizer.init({"images": support["images"]}),
+            images=images,
+            classes=classes,
+            noise=None,
+            label_rate=jnp.asarray(rate),
+        )
+        reference = reference_kernel(1, "ntk")
+        targets = jnp.eye(3, dtype="float64")[classes] - 1 / 3
+        k_ss, k_ts = reference(support["images"]), reference(images, support["images"])
+        regularised = k_ss + RIDGE * jnp.trace(k_ss) / 7 * jnp.eye(7)
+        best = regularised @ np.linalg.lstsq(k_ts, targets, rcond=None)[0]
+        labels = (1 - rate) * support["labels"] + rate * best
+        value, gradient = jax.value_and_grad(
+            lambda xs: reference_loss(reference, {"images": xs, "labels": labels}, images, targets)
+        )(support["images"])
+    assert relative(moved["labels"], labels) < 1e-5
+    assert relative(support["images"] - moved["images"], gradient) < 1e-5
+    assert float(metrics["loss"]) == pytest.approx(float(value), rel=1e-6)
+
+
+def test_batch_is_gathered_and_augmented():
+    images, _, batch = natural_problem()
+    key = jax.random.key(4)
+    plain = natural_batch(images, batch, augment_key=None, names=("flip",))
+    assert np.array_equal(plain, images[batch])
+    flipped = natural_batch(images, batch, augment_key=key, names=("flip",))
+    assert np.array_equal(flipped, augment(key, images[batch], names=("flip",)))
+    assert not np.array_equal(flipped, plain)

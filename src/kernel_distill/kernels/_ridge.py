@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import cho_solve
+from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
 
 from kernel_distill._errors import InputError, NumericalError
@@ -35,11 +35,7 @@ class RidgeRegression:
     ) -> Float[Array, "t class"]:
         """The prediction K_ts (K_ss + ...)^-1 y_s, in the dtype of the solve."""
         with self._precision():
-            return jnp.matmul(
-                kernel_ts.astype(self.coefficients.dtype),
-                self.coefficients,
-                precision=jax.lax.Precision.HIGHEST,  # or TF32 on GPUs where this is float32
-            )
+            return _matmul(jnp.asarray(kernel_ts, self.coefficients.dtype), self.coefficients)
 
     def weights(
         self, kernel_ts: Float[Array, "t s"] | Float[np.ndarray, "t s"]
@@ -49,10 +45,48 @@ class RidgeRegression:
             transposed = jnp.asarray(kernel_ts.T.astype(self.factor.dtype))
             return cho_solve((self.factor, True), transposed).T
 
+    def with_labels(
+        self, labels: Float[Array, "s class"] | Float[np.ndarray, "s class"]
+    ) -> "RidgeRegression":
+        """The regression on other labels of the same support."""
+        with self._precision():
+            labels = jnp.asarray(labels, self.factor.dtype)
+            return RidgeRegression(self.factor, cho_solve((self.factor, True), labels))
+
+    def best_labels(
+        self,
+        kernel_ts: Float[Array, "t s"] | Float[np.ndarray, "t s"],
+        labels: Float[Array, "t class"] | Float[np.ndarray, "t class"],
+    ) -> Float[Array, "s class"]:
+        """The labels of the support that predict `labels` with the least squared error.
+
+        With the factor L of K_ss + ..., they are L w for the w that minimises
+        ||K_ts L^-T w - labels||^2, to which 1e-7 times the mean squared singular value times
+        ||w||^2 is added: directions that float32 blocks cannot tell from rounding stay small.
+        (||w|| is the norm of the prediction in the kernel's own Hilbert space.)
+        """
+        with self._precision():
+            kernel_ts = jnp.asarray(kernel_ts, self.factor.dtype)
+            labels = jnp.asarray(labels, self.factor.dtype)
+            # s x s solves, where one of K_ts L^-T costs as much as the product does
+            half = _lower_solve(self.factor, _matmul(kernel_ts.T, kernel_ts))
+            gram = _lower_solve(self.factor, half.T)
+            moment = _lower_solve(self.factor, _matmul(kernel_ts.T, labels))
+            return _matmul(self.factor, fit(gram, moment, ridge=1e-7).coefficients)
+
     def _precision(self) -> AbstractContextManager[None]:
         # the coefficients of an ill-conditioned kernel are large and cancel in the prediction:
         # where JAX is left at 32 bits, they would be rounded before
         return jax.enable_x64(True) if self.factor.dtype == jnp.float64 else nullcontext()
+
+
+def _matmul(a: Float[Array, "n k"], b: Float[Array, "k m"]) -> Float[Array, "n m"]:
+    # the default precision is TF32 on GPUs, where this is float32
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def _lower_solve(factor: Float[Array, "s s"], b: Float[Array, "s m"]) -> Float[Array, "s m"]:
+    return solve_triangular(factor, b, lower=True)
 
 
 def fit(

@@ -16,9 +16,9 @@ from kernel_distill.artefact import Checkpoint, Run, pack, unpack
 from kernel_distill.data import ClassBalanced, Dataset, one_hot
 from kernel_distill.evaluation import measure
 from kernel_distill.kernels import UNSTABLE, Kernel
-from kernel_distill.kip._optimizers import make_optimizer
+from kernel_distill.kip._optimizers import make_optimizer, make_schedule
 from kernel_distill.kip._settings import Settings
-from kernel_distill.kip._step import Support, Update, jitted_step, step
+from kernel_distill.kip._step import Support, Update, jitted_step, natural_batch, step
 from kernel_distill.results import Outcome, Result, finish
 from kernel_distill.supports import check, real_support
 
@@ -121,7 +121,6 @@ class _Distillation:
         self._kernel, self._data, self._settings = kernel, data, settings
         self._run, self._report = run, report
         self._images = jnp.asarray(data.train.images)
-        self._labels = jnp.asarray(data.train.labels)
         self._targets = ClassBalanced(data.train)
         self._update = Update(
             optimizer=make_optimizer(
@@ -130,9 +129,9 @@ class _Distillation:
                 learning_rate=settings.learning_rate,
                 steps=settings.steps,
             ),
-            learned=("images",) * settings.learn_images + ("labels",) * settings.learn_labels,
+            learned=("images",) * settings.learn_images
+            + ("labels",) * (settings.learn_labels and not settings.solve_labels),
             ridge=settings.ridge,
-            augment=settings.augment,
             num_classes=data.num_classes,
         )
         images, classes = real_support(support_key, data.train, size)
@@ -219,11 +218,15 @@ class _Distillation:
             self._update,
             state.support,
             state.optimizer_state,
-            images=self._images,
-            labels=self._labels,
-            batch=jnp.asarray(batch),
+            images=natural_batch(
+                self._images,
+                jnp.asarray(batch),
+                augment_key=augment_key if augmented else None,
+                names=self._settings.augment,
+            ),
+            classes=jnp.asarray(self._data.train.labels[batch]),
             noise=self._noise,
-            augment_key=augment_key if augmented else None,
+            label_rate=self._label_rate(state.step),
         )
         if not bool(metrics.pop("finite")):
             self._fail(
@@ -242,6 +245,13 @@ class _Distillation:
             self._run.log(step=following.step, **measured)
         self._tell(following, measured)
         return following
+
+    def _label_rate(self, step: int) -> Float[Array, ""] | None:
+        settings = self._settings
+        if not settings.solve_labels:
+            return None
+        schedule = make_schedule(settings.schedule, settings.solve_labels, steps=settings.steps)
+        return jnp.asarray(schedule(step), jnp.float64)
 
     def _fail(self, state: _State, what: str) -> NoReturn:
         saved = ""

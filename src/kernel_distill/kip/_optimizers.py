@@ -88,6 +88,13 @@ SCHEDULES: dict[str, Callable[[Any, float, int], Any]] = {
 }
 
 
+def make_schedule(name: str, peak: float, *, steps: int) -> Callable[[int], jax.Array]:
+    """One of `SCHEDULES`, from the number of the step to a rate of at most `peak`."""
+    import optax
+
+    return SCHEDULES[name](optax, peak, max(1, steps))
+
+
 @functools.cache
 def make_optimizer(name: str, *, schedule: str, learning_rate: float, steps: int) -> Any:
     """The `optax.GradientTransformation` of a name, with the schedule of another.
@@ -103,6 +110,6 @@ def make_optimizer(name: str, *, schedule: str, learning_rate: float, steps: int
     """
     import optax
 
-    rate = SCHEDULES[schedule](optax, learning_rate, max(1, steps))
+    rate = make_schedule(schedule, learning_rate, steps=steps)
     # some take a number and no schedule, not even a constant one
     return getattr(optax, name)(learning_rate if _failure(name, rate) else rate)

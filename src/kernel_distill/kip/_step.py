@@ -1,4 +1,4 @@
-"""One step of KIP: the loss, its gradient, the update."""
+"""One step of KIP: the batch, the loss, its gradient, the update."""
 
 import functools
 from dataclasses import dataclass
@@ -22,15 +22,35 @@ class Update:
         optimizer: an optax transformation (compared by identity).
         learned: which of "images" and "labels" the optimiser moves.
         ridge: see `kernels.ridge_regression`.
-        augment: what is done at random to a batch that is to be augmented.
         num_classes: number of classes.
     """
 
     optimizer: Any
     learned: tuple[str, ...]
     ridge: float
-    augment: tuple[str, ...]
     num_classes: int
+
+
+@functools.partial(jax.jit, static_argnames="names")
+def natural_batch(
+    images: Float[Array, "n *shape"],
+    batch: Int[Array, "t"],
+    *,
+    augment_key: PRNGKeyArray | None,
+    names: tuple[str, ...],
+) -> Float[Array, "t *shape"]:
+    """The natural images of a step.
+
+    Apart from the step, where XLA would gather and augment them again for each of their uses.
+
+    Args:
+        images: all natural images.
+        batch: which of them.
+        augment_key: the randomness of the augmentation; None leaves the batch as it is.
+        names: what is done at random, see `data.augment`.
+    """
+    target = images[batch]
+    return target if augment_key is None else augment(augment_key, target, names=names)
 
 
 def loss(
@@ -40,14 +60,36 @@ def loss(
     labels: Float[Array, "t class"],
     *,
     ridge: float,
-) -> tuple[Float[Array, ""], Float[Array, "t class"]]:
-    """0.5 times the mean squared error of the prediction of a target batch, and the prediction.
+    label_rate: Float[Array, ""] | None = None,
+) -> tuple[Float[Array, ""], tuple[Float[Array, "t class"], Float[Array, "s class"]]]:
+    """0.5 times the mean squared error of the prediction of a target batch.
 
     Source: Nguyen et al. 2021 (KIP), equation 5. The solve is done in the dtype of the labels.
+
+    Args:
+        kernel: the kernel.
+        support: "images" [s, *shape] and "labels" [s, class].
+        images: the target batch.
+        labels: its labels, centred.
+        ridge: see `kernels.ridge_regression`.
+        label_rate: what part of the way the labels of the support first move to those that are
+            the best for this batch. They count as constants then: at the best ones the loss does
+            not change with them to first order, so that its gradient is that of the loss with the
+            labels solved for (variable projection, Golub & Pereyra 1973).
+
+    Returns:
+        The loss; and the prediction with the labels of the support that it was made with.
     """
-    regression = fit(kernel(support["images"]), support["labels"], ridge=ridge)
-    prediction = regression.predict(kernel(images, support["images"]))
-    return 0.5 * jnp.mean((prediction - labels) ** 2), prediction
+    kernel_ts = kernel(images, support["images"])
+    support_labels = support["labels"]
+    regression = fit(kernel(support["images"]), support_labels, ridge=ridge)
+    if label_rate is not None:
+        best = regression.best_labels(kernel_ts, labels)
+        moved = support_labels + label_rate * (best - support_labels)
+        support_labels = jax.lax.stop_gradient(moved)
+        regression = regression.with_labels(support_labels)
+    prediction = regression.predict(kernel_ts)
+    return 0.5 * jnp.mean((prediction - labels) ** 2), (prediction, support_labels)
 
 
 def step(
@@ -56,11 +98,10 @@ def step(
     support: Support,
     optimizer_state: Any,
     *,
-    images: Float[Array, "n *shape"],
-    labels: Int[Array, "n"],
-    batch: Int[Array, "t"],
+    images: Float[Array, "t *shape"],
+    classes: Int[Array, "t"],
     noise: Bool[Array, "s *shape"] | None,
-    augment_key: PRNGKeyArray | None,
+    label_rate: Float[Array, ""] | None,
 ) -> tuple[Support, Any, dict[str, Array]]:
     """One step of the optimiser.
 
@@ -69,11 +110,10 @@ def step(
         update: what stays the same throughout the run.
         support: "images" [s, *shape] and "labels" [s, class].
         optimizer_state: of the learned part of the support.
-        images: all natural images.
-        labels: their classes.
-        batch: which of them are the target of this step.
+        images: the target batch of this step.
+        classes: of the target batch.
         noise: the pixels that are never moved.
-        augment_key: the randomness of the augmentation; None leaves the batch as it is.
+        label_rate: see `loss`.
 
     Returns:
         The new support, the new optimiser state, and of the batch: "loss" and "batch_accuracy"
@@ -81,22 +121,21 @@ def step(
     """
     import optax
 
-    target = images[batch]
-    if augment_key is not None:
-        target = augment(augment_key, target, names=update.augment)
     # the kernel's precision is that of the support's images
-    target = target.astype(support["images"].dtype)
-    classes = labels[batch]
-    target_labels = jax.nn.one_hot(classes, update.num_classes, dtype=support["labels"].dtype)
-    target_labels -= 1 / update.num_classes
+    images = images.astype(support["images"].dtype)
+    labels = jax.nn.one_hot(classes, update.num_classes, dtype=support["labels"].dtype)
+    labels -= 1 / update.num_classes
 
-    def objective(learned: Support) -> tuple[Array, Array]:
-        return loss(kernel, support | learned, target, target_labels, ridge=update.ridge)
+    def objective(learned: Support) -> tuple[Array, tuple[Array, Array]]:
+        return loss(
+            kernel, support | learned, images, labels, ridge=update.ridge, label_rate=label_rate
+        )
 
     learned = {name: support[name] for name in update.learned}
-    (value, prediction), gradient = jax.value_and_grad(objective, has_aux=True)(learned)
+    (value, aside), gradient = jax.value_and_grad(objective, has_aux=True)(learned)
+    prediction, support_labels = aside
     changes, optimizer_state = update.optimizer.update(gradient, optimizer_state, learned)
-    moved = optax.apply_updates(learned, changes)
+    moved = {"labels": support_labels} | optax.apply_updates(learned, changes)
     if noise is not None and "images" in moved:
         moved["images"] = jnp.where(noise, support["images"], moved["images"])
     accuracy = jnp.mean(prediction.argmax(axis=1) == classes)
