@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from kernel_distill._errors import InputError, unknown_name
 
-_LARGEST_SHIFT = 1 / 8  # of height and width
+_LARGEST_SHIFT = 1 / 16  # of height and width
 _LARGEST_ANGLE = math.radians(15)
 _SMALLEST_CROP = 3 / 4  # of height and width
 
@@ -19,15 +19,16 @@ def augment(
 ) -> Float[Array, "n height width channel"]:
     """Change each image at random, each on its own; can be jitted (`names` static).
 
-    What comes in from outside an image is 0: the mean of preprocessed images.
+    What comes in from outside an image repeats its rim: a grey image with an empty background keeps
+    it, where the mean of the preprocessed images would frame it.
 
     Args:
         key: a typed key, `jax.random.key(...)`; the same key gives the same result.
         images: preprocessed.
         names: applied in this order, each at most once:
             "flip": left to right, half of the images;
-            "shift": by whole pixels, up to 1/8 of the height and width (at least one pixel), in
-            each direction as likely as another;
+            "shift": by whole pixels, up to 1/16 of the height and width (at least one pixel), each
+            shift as likely as another;
             "rotate": by up to 15 degrees about the centre, bilinear;
             "crop": a part of 3/4 to the whole of height and width (the same share of both),
             anywhere in the image, enlarged to the image's size, bilinear.
@@ -68,7 +69,7 @@ def _shift(
     key: Key[Array, ""], image: Float[Array, "height width channel"]
 ) -> Float[Array, "height width channel"]:
     rows, columns = (max(1, int(size * _LARGEST_SHIFT)) for size in image.shape[:2])
-    padded = jnp.pad(image, ((rows, rows), (columns, columns), (0, 0)))
+    padded = jnp.pad(image, ((rows, rows), (columns, columns), (0, 0)), mode="edge")
     start = jax.random.randint(key, (2,), 0, jnp.array([2 * rows + 1, 2 * columns + 1]))
     return jax.lax.dynamic_slice(padded, (start[0], start[1], 0), image.shape)
 
@@ -97,10 +98,10 @@ def _crop(
     size = jnp.array([height, width], image.dtype)
     corner = jax.random.uniform(key_place, (2,), image.dtype) * size * (1 - share)
     row, column = _positions(image)
-    # pixels are squares around their centres; at the rim the outermost pixel is repeated
-    row = jnp.clip((row + 0.5) * share + corner[0] - 0.5, 0, height - 1)
-    column = jnp.clip((column + 0.5) * share + corner[1] - 0.5, 0, width - 1)
-    return _sample(image, row, column)
+    # pixels are squares around their centres
+    return _sample(
+        image, (row + 0.5) * share + corner[0] - 0.5, (column + 0.5) * share + corner[1] - 0.5
+    )
 
 
 def _positions(
@@ -118,18 +119,17 @@ def _sample(
     row: Float[Array, "*#position"],
     column: Float[Array, "*#position"],
 ) -> Float[Array, "height width channel"]:
-    """The image at fractional positions, bilinear; 0 outside."""
+    """The image at fractional positions, bilinear; outside, its nearest pixel."""
     height, width, channel = image.shape
-    row, column = jnp.broadcast_arrays(row, column)
+    row, column = jnp.broadcast_arrays(jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1))
     top, left = jnp.floor(row), jnp.floor(column)
     pixels = image.reshape(height * width, channel)
 
     def corner(
         at_row: Int[Array, "height width"], at_column: Int[Array, "height width"]
     ) -> Float[Array, "height width channel"]:
-        inside = (at_row >= 0) & (at_row < height) & (at_column >= 0) & (at_column < width)
-        flat = jnp.clip(at_row, 0, height - 1) * width + jnp.clip(at_column, 0, width - 1)
-        return jnp.where(inside[..., None], pixels[flat], 0)
+        # one beyond the last, where it has weight zero
+        return pixels[jnp.minimum(at_row, height - 1) * width + jnp.minimum(at_column, width - 1)]
 
     down, right = (row - top)[..., None], (column - left)[..., None]
     above, beside = top.astype(jnp.int32), left.astype(jnp.int32)
