@@ -38,8 +38,9 @@ venv: .venv/installed
 demo: venv
 	$(BIN)/kernel-distill kip --dataset digits --out runs/digits --overwrite
 
+# two processes, whatever the number of cores: each holds a TensorFlow and a JAX
 test: venv
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: venv
 	$(BIN)/python -m pytest -m slow
