@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, held back until a step is whole and its state saved."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ class HeldSignals:
         if self.received is not None:  # a second one does not wait
             raise Interrupted(signal_number)
         self.received = signal_number
+        # not print: the signal may have arrived in the middle of one
+        os.write(2, b"stopping after this step; once more to stop at once\n")
 
 
 @contextmanager

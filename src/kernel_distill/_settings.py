@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from math import inf
 from typing import Any, TypeVar
 
-from kernel_distill._errors import unknown_name
+from kernel_distill._errors import InputError, unknown_name
 
 SettingsType = TypeVar("SettingsType")
 
@@ -20,6 +21,32 @@ def make_settings(settings: type[SettingsType], given: Mapping[str, Any]) -> Set
         if name not in known:
             raise unknown_name("setting", name, known)
     return settings(**given)
+
+
+def check_common(settings: Any) -> None:
+    """What the settings of every method share: the size of the support, ridge and precision.
+
+    Raises:
+        InputError: one of them is out of range, or the size is given twice.
+        UnknownNameError: the precision is none.
+    """
+    if settings.images_per_class is not None and settings.support_size is not None:
+        raise InputError(
+            "images_per_class and support_size say the same thing twice; got "
+            f"{settings.images_per_class} and {settings.support_size}: give one of them"
+        )
+    check_positive(settings, "images_per_class", "support_size")
+    if settings.precision not in ("float32", "float64"):
+        raise unknown_name("precision", settings.precision, ("float32", "float64"))
+    if not 0 <= settings.ridge < inf:
+        raise InputError(f"ridge must be 0 or more, and finite; got {settings.ridge}")
+
+
+def check_positive(settings: Any, *names: str) -> None:
+    """Raises InputError where one of these settings is neither None nor 1 or more."""
+    for name in names:
+        if (value := getattr(settings, name)) is not None and value < 1:
+            raise InputError(f"{name} must be 1 or more; got {value}")
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,13 @@ class Result:
     steps: int
     seconds: float
 
+    @property
+    def initial_name(self) -> str:
+        """What to call the initial support: "natural", or "initial" where some of it is noise."""
+        settings = self.initial.metadata["settings"]
+        natural = settings.get("start", "real") == "real" and not settings.get("corruption")
+        return "natural" if natural else "initial"
+
 
 def finish(
     outcome: Outcome,
@@ -107,7 +114,9 @@ def finish(
         "method": method,
         "dataset": data.to_metadata(),
         "architecture": kernel.architecture.to_metadata(),
-        "architectures": [member.architecture.to_metadata() for member in kernel.members],
+        "architectures": [
+            member.architecture.to_metadata() | {"kernel": member.kind} for member in kernel.members
+        ],
         "kernel": kernel.kind,
         "ridge": settings.ridge,
         "label_convention": LABEL_CONVENTION,
@@ -173,7 +182,8 @@ def _draw(result: Result, *, data: Dataset, run: Run) -> None:
         best_step=result.distilled.metadata["step"],
         title=f"{data.name} · {', '.join(architectures)} · {len(after)} images",
         captions=(
-            f"Natural · {100 * result.initial_test_accuracy:.1f} % test accuracy",
+            f"{result.initial_name.capitalize()} · {100 * result.initial_test_accuracy:.1f} % test "
+            "accuracy",
             f"Distilled · {100 * result.test_accuracy:.1f} %",
         ),
     )

@@ -23,7 +23,8 @@ def check(kernel: Kernel, data: Dataset, settings: Any) -> int:
 
     Raises:
         InputError: a class has fewer training images than asked for, or the training set has;
-            images of this shape do not fit the architecture, or cannot be augmented.
+            images of this shape do not fit the architecture, or cannot be augmented; patience
+            without validation images.
     """
     for member in kernel.members:
         member.architecture.check_images(data.image_shape)
@@ -31,6 +32,11 @@ def check(kernel: Kernel, data: Dataset, settings: Any) -> int:
         raise InputError(
             f"augmentation ({', '.join(settings.augment)}) needs images [n, height, width, "
             f"channel]; got rows of shape {data.image_shape}. Leave it out for tables."
+        )
+    if getattr(settings, "patience", None) is not None and not len(data.validation):
+        raise InputError(
+            f"patience={settings.patience} counts validations, and there are no validation images. "
+            "Hold some out (validation_size), or leave patience out."
         )
     return _size(data, settings)
 

@@ -6,12 +6,15 @@ import shlex
 import shutil
 from dataclasses import fields
 
+import jax
 import numpy as np
 import pytest
 import yaml
 
 import kernel_distill as kd
+from kernel_distill.artefact import Run
 from kernel_distill.cli._main import _parse
+from kernel_distill.kernels import named
 
 QUICK = ("--steps", 2)
 
@@ -106,7 +109,8 @@ def test_several_architectures(cli, own, tmp_path):
     assert (outcome.status, outcome.err) == (0, "")
     metadata = kd.load(path).metadata
     assert metadata["architectures"] == [
-        {"name": name, "w_std": 1.2, "b_std": 0.1, "activation": "erf"} for name in ("fc1", "fc2")
+        {"name": name, "w_std": 1.2, "b_std": 0.1, "activation": "erf", "kernel": "nngp"}
+        for name in ("fc1", "fc2")
     ]
     evaluated = cli("evaluate", path)
     assert evaluated.status == 0
@@ -114,6 +118,18 @@ def test_several_architectures(cli, own, tmp_path):
     assert len(shares) == 2
     accuracy = json.loads((path / "result.json").read_text())["test_accuracy"]
     assert np.mean([float(share) for share in shares]) == pytest.approx(100 * accuracy, abs=0.01)
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_evaluate_a_mixture_of_both_kinds(cli, own, tmp_path):
+    data, members = kd.data.load(own), [named("fc1").kernel(kind) for kind in ("ntk", "nngp")]
+    with Run.create(tmp_path / "run", {"dataset": str(own)}) as run:
+        kernel = kd.kernels.mixture(*members)
+        result = kd.kip.distill(kernel, data, key=jax.random.key(0), steps=2, run=run)
+    evaluated = cli("evaluate", tmp_path / "run")
+    for member in members:
+        loss = kd.evaluate(result.distilled, data.test, kernel=member).loss
+        assert re.search(rf"fc1 {member.kind} +│ +18 │ +[\d.]+ % │ {loss:.5f} │", evaluated.out)
 
 
 @pytest.mark.usefixtures("without_pictures")

@@ -152,6 +152,18 @@ def test_resume_with_other_settings(cli, own, tmp_path, options, differing):
     assert f"--config {path / 'config.yaml'}" in outcome.err
 
 
+def test_resume_of_a_run_older_than_a_setting(cli, own, tmp_path):
+    path = tmp_path / "run"
+    assert cli("kip", "--dataset", own, "--out", path, *QUICK).status == 0
+    config = path / "config.yaml"
+    config.write_text(config.read_text().replace("label_solve_rate: 0.0\n", ""))
+    assert "label_solve_rate" not in config.read_text()
+    assert cli("kip", "--out", path, "--resume").status == 0
+    outcome = cli("kip", "--out", path, "--resume", "--label-solve-rate", 0.1)
+    assert outcome.status == 1
+    assert "label_solve_rate: saved 0.0, got 0.1" in outcome.err
+
+
 def test_resume_with_another_command(cli, own, tmp_path):
     path = tmp_path / "run"
     assert cli("kip", "--dataset", own, "--out", path, *QUICK).status == 0

@@ -155,6 +155,19 @@ def test_npz_that_lacks_arrays(arrays, tmp_path):
         data.load(tmp_path / "b.npz")
 
 
+def test_damaged_compressed_npz(tmp_path):
+    """What is compressed well: a byte altered there spoils more than a checksum."""
+    images, labels = np.tile(np.linspace(0, 1, 64), (60, 1)).reshape(60, 8, 8), np.arange(60) % 3
+    np.savez_compressed(tmp_path / "a.npz", images=images, labels=labels)
+    whole = (tmp_path / "a.npz").read_bytes()
+    for place in range(60, 300, 8):
+        altered = bytearray(whole)
+        altered[place] ^= 0xFF
+        (tmp_path / "a.npz").write_bytes(altered)
+        with pytest.raises(DamagedFileError, match=r"a\.npz is no whole \.npz"):
+            data.load(tmp_path / "a.npz")
+
+
 def test_damaged_npz(arrays, tmp_path):
     np.savez(tmp_path / "a.npz", images=arrays[0], labels=arrays[1])
     whole = (tmp_path / "a.npz").read_bytes()
@@ -199,6 +212,7 @@ def test_paths_that_are_not_there(tmp_path):
         ("x,y,label\n1,2,0\n1,,0\n", "got '' in line 3"),
         ("x,y,label\n1,2,0\n1,2\n", "3 columns.*got 2 in line 3"),
         ("x,y,label\n1,2,0\n1,2,3,4\n", "3 columns.*got 4 in line 3"),
+        ("x,y,label\n1,2,a\n1,2, \n", "class in column 'label'; line 3 has none"),
         ("x,y,label\n", "header row only"),
         ("x,y,label\n1,2,0\n1,nan,1\n", r"train_images\[1\] at \[1\]"),
     ],
@@ -206,6 +220,13 @@ def test_paths_that_are_not_there(tmp_path):
 def test_csv(tmp_path, text, match):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(InputError, match=match):
+        data.load(tmp_path / "a.csv")
+
+
+def test_csv_that_is_no_text_further_down(tmp_path):
+    rows = b"x,y,label\n" + 4000 * b"1.5,2.5,a\n" + b"1.5,2.5,\xff\n"
+    (tmp_path / "a.csv").write_bytes(rows)
+    with pytest.raises(InputError, match="must be text in UTF-8"):
         data.load(tmp_path / "a.csv")
 
 

@@ -82,6 +82,12 @@ def test_own_file_that_has_changed(own, arrays):
         data.load_again(metadata, dataset=own)
 
 
+def test_own_file_that_nobody_names(own):
+    metadata = metadata_of(data.load(own))
+    with pytest.raises(InputError, match=r"'own', which is no known data set.*--dataset"):
+        data.load_again(metadata)
+
+
 def test_another_data_set(own):
     with pytest.raises(InputError, match=r"digits is not the data set .*Give the data of then"):
         data.load_again(metadata_of(data.load(own)), dataset="digits")

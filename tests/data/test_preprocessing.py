@@ -208,8 +208,9 @@ def test_damaged_whitening_is_refused(whitened, tmp_path):
 
 
 def test_whitening_that_cannot_be_written(whitened, tmp_path):
-    with pytest.raises(StorageError, match="could not be written"):
-        whitened.preprocessing.save_whitening(tmp_path / "missing" / "preprocessing.npz")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="could not write"):
+        whitened.preprocessing.save_whitening(tmp_path / "file" / "preprocessing.npz")
 
 
 def test_altered_metadata_are_refused(small):

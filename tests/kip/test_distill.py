@@ -162,6 +162,14 @@ def test_default_is_one_image_per_class(tiny):
     assert len(kip.distill(KERNEL, tiny, key=KEY, steps=0).distilled) == 3
 
 
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [({}, "natural"), ({"start": "noise"}, "initial"), ({"corruption": 0.5}, "initial")],
+)
+def test_noise_is_not_called_natural(tiny, settings, name):
+    assert kip.distill(KERNEL, tiny, key=KEY, steps=0, **settings).initial_name == name
+
+
 def test_start_from_noise(tiny):
     def start(key):
         return kip.distill(
@@ -197,7 +205,7 @@ class Recorder:
 
     def __init__(self, monkeypatch):
         self.kernels, self.batches, self.augmented, self.precisions = [], [], [], []
-        self.label_rates, self.images = [], None
+        self.label_solve_rates, self.images = [], None
         monkeypatch.setattr(_distill, "natural_batch", self.natural_batch)
         monkeypatch.setattr(_distill, "jitted_step", self.step)
 
@@ -206,9 +214,9 @@ class Recorder:
         self.augmented.append(augment_key is not None)
         self.images = np.asarray(images)
 
-    def step(self, kernel, update, support, state, *, label_rate, **rest):
+    def step(self, kernel, update, support, state, *, label_solve_rate, **rest):
         self.kernels.append(kernel)
-        self.label_rates.append(label_rate)
+        self.label_solve_rates.append(label_solve_rate)
         self.precisions.append((support["images"].dtype.name, support["labels"].dtype.name))
         return support, state, {"finite": True, "loss": 0.0}
 
@@ -268,8 +276,8 @@ def test_solved_labels_are_better_than_descended_ones(tiny_without_validation):
         return measure(KERNEL, images, labels, tiny_without_validation.train, ridge=1e-6).loss
 
     # all of the training set is the batch, so the best labels of the last step are the best
-    assert loss(solve_labels=1.0) < 0.9 * loss()
-    assert loss(solve_labels=0.3) < 0.9 * loss()
+    assert loss(label_solve_rate=1.0) < 0.9 * loss()
+    assert loss(label_solve_rate=0.3) < 0.9 * loss()
 
 
 def test_labels_are_solved_for_alone(tiny_without_validation):
@@ -279,7 +287,7 @@ def test_labels_are_solved_for_alone(tiny_without_validation):
         KERNEL,
         tiny_without_validation,
         steps=1,
-        solve_labels=1.0,
+        label_solve_rate=1.0,
         learn_images=False,
         precision="float64",
         **settings,
@@ -297,9 +305,9 @@ def test_labels_are_solved_for_alone(tiny_without_validation):
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_labels_move_by_less_as_the_schedule_goes_down(tiny, monkeypatch, schedule):
     recorder = Recorder(monkeypatch)
-    kip.distill(KERNEL, tiny, key=KEY, steps=8, solve_labels=0.3, schedule=schedule)
+    kip.distill(KERNEL, tiny, key=KEY, steps=8, label_solve_rate=0.3, schedule=schedule)
     expected = SCHEDULES[schedule](0.3, 8)
-    for step, rate in enumerate(recorder.label_rates):
+    for step, rate in enumerate(recorder.label_solve_rates):
         wanted = expected(step) if callable(expected) else expected
         assert float(rate) == pytest.approx(float(wanted), rel=1e-6)
 
@@ -377,6 +385,11 @@ def test_patience(tiny, monkeypatch):
     assert kip.distill(KERNEL, tiny, **settings).steps == 100
     # validations at 0 (the best) and 1, 2, 3
     assert kip.distill(KERNEL, tiny, patience=3, **settings).steps == 3
+
+
+def test_patience_without_validation_images(tiny_without_validation):
+    with pytest.raises(InputError, match="no validation images"):
+        kip.distill(KERNEL, tiny_without_validation, key=KEY, patience=3)
 
 
 def test_progress_is_reported(tiny):

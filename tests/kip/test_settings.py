@@ -30,8 +30,8 @@ from kernel_distill.kip._optimizers import make_optimizer
         ({"ridge": float("inf")}, "ridge must be 0 or more, and finite; got inf"),
         ({"augment_fraction": 1.5}, "augment_fraction must lie between 0 and 1; got 1.5"),
         ({"corruption": -0.1}, "corruption must lie between 0 and 1; got -0.1"),
-        ({"solve_labels": 1.1}, "solve_labels must lie between 0 and 1; got 1.1"),
-        ({"solve_labels": 0.5, "learn_labels": False}, "leave one of them out"),
+        ({"label_solve_rate": 1.1}, "label_solve_rate must lie between 0 and 1; got 1.1"),
+        ({"label_solve_rate": 0.5, "learn_labels": False}, "leave one of them out"),
         ({"learn_images": False, "learn_labels": False}, "nothing is learned"),
         ({"augment": ("flip", "flip")}, "once"),
     ],
@@ -39,6 +39,13 @@ from kernel_distill.kip._optimizers import make_optimizer
 def test_values_out_of_range(settings, match):
     with pytest.raises(InputError, match=match):
         kip.Settings(**settings)
+
+
+def test_list_of_augmentations():
+    chosen = kip.Settings()
+    object.__setattr__(chosen, "augment", ["flip"])  # as in test_unknown_names
+    chosen.__post_init__()
+    assert chosen == kip.Settings(augment=("flip",))
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_step_moves_as_the_optimiser_says():
             images=images[batch],
             classes=classes[batch],
             noise=None,
-            label_rate=None,
+            label_solve_rate=None,
         )
         targets = jnp.eye(3, dtype="float64")[classes[batch]] - 1 / 3
         reference = reference_kernel(1, "ntk")
@@ -153,7 +153,7 @@ def test_batch_accuracy_is_that_of_the_prediction_before_the_update():
             images=images[:6],  # the support itself, which regression reproduces
             classes=classes[:6],
             noise=None,
-            label_rate=None,
+            label_solve_rate=None,
         )
     assert float(metrics["batch_accuracy"]) == 1
 
@@ -172,7 +172,7 @@ def test_support_that_is_not_finite_is_seen(rate):
             images=images[batch],
             classes=classes[batch],
             noise=None,
-            label_rate=None,
+            label_solve_rate=None,
         )
     assert np.isfinite(float(metrics["loss"]))  # of the support before
     assert bool(metrics["finite"]) == np.isfinite(rate)
@@ -193,7 +193,7 @@ def test_labels_move_towards_the_best_ones_of_the_batch():
             images=images,
             classes=classes,
             noise=None,
-            label_rate=jnp.asarray(rate),
+            label_solve_rate=jnp.asarray(rate),
         )
         reference = reference_kernel(1, "ntk")
         targets = jnp.eye(3, dtype="float64")[classes] - 1 / 3

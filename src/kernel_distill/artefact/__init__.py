@@ -10,7 +10,6 @@ from kernel_distill.artefact._curves_picture import curves_picture as curves_pic
 from kernel_distill.artefact._distilled import FORMAT_VERSION as FORMAT_VERSION
 from kernel_distill.artefact._distilled import Distilled as Distilled
 from kernel_distill.artefact._distilled import load as load
-from kernel_distill.artefact._files import write_atomically as write_atomically
 from kernel_distill.artefact._images_picture import images_picture as images_picture
 from kernel_distill.artefact._labels_picture import labels_picture as labels_picture
 from kernel_distill.artefact._metadata import device_description as device_description

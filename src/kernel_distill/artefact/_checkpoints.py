@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from kernel_distill._errors import DamagedFileError, InputError
+from kernel_distill._files import PathLike, remove_unfinished, write_atomically
 from kernel_distill.artefact import _json
-from kernel_distill.artefact._files import PathLike, remove_unfinished, write_atomically
 
 FORMAT_VERSION = 1
 _NAME = re.compile(r"step_(\d{8,})\.safetensors")

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from kernel_distill._errors import InputError
+from kernel_distill._files import PathLike
 from kernel_distill.artefact import _json
-from kernel_distill.artefact._files import PathLike
 
 
 def read_config(path: PathLike) -> dict[str, Any]:

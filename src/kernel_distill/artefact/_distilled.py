@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_distill._errors import DamagedFileError, InputError
+from kernel_distill._files import PathLike, write_atomically
 from kernel_distill.artefact import _json
-from kernel_distill.artefact._files import PathLike, write_atomically
 
 FORMAT_VERSION = 1
 FILE_NAME = "distilled.npz"

@@ -12,18 +12,18 @@ from types import TracebackType
 from typing import IO, Any
 
 from kernel_distill._errors import DamagedFileError, InputError
-from kernel_distill.artefact import _json
-from kernel_distill.artefact._checkpoints import Checkpoints
-from kernel_distill.artefact._config import differences, dump_config, read_config
-from kernel_distill.artefact._distilled import FILE_NAME as DISTILLED
-from kernel_distill.artefact._distilled import Distilled
-from kernel_distill.artefact._files import (
+from kernel_distill._files import (
     PathLike,
     is_unfinished,
     remove_unfinished,
     storage_error,
     write_atomically,
 )
+from kernel_distill.artefact import _json
+from kernel_distill.artefact._checkpoints import Checkpoints
+from kernel_distill.artefact._config import differences, dump_config, read_config
+from kernel_distill.artefact._distilled import FILE_NAME as DISTILLED
+from kernel_distill.artefact._distilled import Distilled
 
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
@@ -68,6 +68,7 @@ class Run:
         *,
         resume: bool = False,
         overwrite: bool = False,
+        defaults: Mapping[str, Any] | None = None,
     ) -> "Run":
         """Open the folder `path` for a run with the settings `config`.
 
@@ -77,6 +78,8 @@ class Run:
                 `config` at its top may differ when a run is resumed, nothing else.
             resume: go on with the run that is there.
             overwrite: begin anew. Removes what a run writes, and no other file.
+            defaults: what settings were that a run of an earlier version, which is resumed, does
+                not have yet.
 
         Raises:
             InputError: the folder holds a run and neither is given; it holds something else
@@ -91,7 +94,7 @@ class Run:
         try:
             check_folder(path, resume=resume, overwrite=overwrite)
             if resume:
-                config = _same_config(path, config)
+                config = _same_config(path, config, defaults or {})
             else:
                 _remove_run(path)
                 config = _json.plain(
@@ -265,8 +268,8 @@ def _remove_run(path: Path) -> None:
         checkpoints.rmdir()
 
 
-def _same_config(path: Path, given: dict[str, Any]) -> dict[str, Any]:
-    saved = read_config(path / CONFIG)
+def _same_config(path: Path, given: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    saved = _json.plain(defaults) | read_config(path / CONFIG)
     lines = differences(saved, _json.plain(given), ignored=_NOT_SETTINGS)
     if lines:
         raise InputError(

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_distill._errors import InputError
-from kernel_distill.artefact._files import PathLike, write_atomically
+from kernel_distill._files import PathLike, write_atomically
 
 DPI = 200
 INK = "#1f2430"

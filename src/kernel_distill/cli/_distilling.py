@@ -62,7 +62,7 @@ def run_distillation(
 def _print(result: Result, dataset: Dataset, kernel: Kernel, *, ridge: float) -> None:
     size = len(result.distilled)
     rows = [
-        (f"{size} natural images", _percent(result.initial_test_accuracy)),
+        (f"{size} {result.initial_name} images", _percent(result.initial_test_accuracy)),
         (f"{size} distilled images", _percent(result.test_accuracy)),
     ]
     train = dataset.train

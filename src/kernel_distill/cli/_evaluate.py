@@ -41,8 +41,10 @@ class Evaluate:
             whitening=whitening if whitening.is_file() else None,
         )
         rows = []
-        for metadata in distilled.metadata["architectures"]:
-            kernel = from_metadata(metadata).kernel(distilled.metadata["kernel"])
+        for metadata in map(dict, distilled.metadata["architectures"]):
+            # what was written before mixtures of both kinds has one kernel for all
+            kind = metadata.pop("kernel", distilled.metadata["kernel"])
+            kernel = from_metadata(metadata).kernel(kind)
             evaluation = evaluate(distilled, dataset.test, kernel=kernel)
             rows.append(
                 (

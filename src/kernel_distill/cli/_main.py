@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1 if stop.code else 0
         except KeyboardInterrupt as stop:
             number = stop.signal_number if isinstance(stop, Interrupted) else signal.SIGINT
-            print(_how_to_resume(given[0], command), file=sys.stderr)
+            print(_how_to_resume(command), file=sys.stderr)
             return 128 + number
         except BrokenPipeError:  # nobody reads the output any more, as after `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -134,12 +134,13 @@ def _output_options(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_known_args(arguments)[0]
 
 
-def _how_to_resume(name: str, command: Any) -> str:
-    """Args: the command's name, and the command, None where it was stopped before it was read."""
+def _how_to_resume(command: Any) -> str:
+    """Args: the command; None where it was stopped before it was read."""
     output = getattr(command, "output", None)
     if output is None or not holds_run(output.out):
         return "stopped"
     out = shlex.quote(str(output.out))
+    (name,) = (name for name, known in _COMMANDS.items() if isinstance(command, known))
     return f"stopped; go on with: kernel-distill {name} --out {out} --resume"
 
 

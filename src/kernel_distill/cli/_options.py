@@ -75,10 +75,15 @@ class OutputOptions:
             InputError: the folder holds a run already, or another than is to be resumed.
         """
         config: dict[str, Any] = {"command": command}
-        for group in (*settings, self):
+        defaults: dict[str, Any] = {}
+        for group in settings:
             config |= asdict(group)
+            defaults |= asdict(type(group)())
+        config |= asdict(self)
         config = {name: str(v) if isinstance(v, Path) else v for name, v in config.items()}
-        return Run.create(self.out, config, resume=self.resume, overwrite=self.overwrite)
+        return Run.create(
+            self.out, config, resume=self.resume, overwrite=self.overwrite, defaults=defaults
+        )
 
 
 def arguments_of_config(path: Path, command: str, settings: type) -> list[str]:

@@ -23,7 +23,8 @@ def augment(
     it, where the mean of the preprocessed images would frame it.
 
     Args:
-        key: a typed key, `jax.random.key(...)`; the same key gives the same result.
+        key: a typed key, `jax.random.key(...)`; the same key gives the same result (another one
+            where JAX has 64 bits switched on, as in `kip.distill`).
         images: preprocessed.
         names: applied in this order, each at most once:
             "flip": left to right, half of the images;

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +17,21 @@ def read_csv(path: Path) -> Raw:
     Classes are names, in the order of their numbers if all are integers.
 
     Raises:
-        InputError: no header row, no examples, rows of different lengths, or what is no number
-            (with its row and column).
+        InputError: the file cannot be read as text; no header row, no examples, rows of different
+            lengths, a row without a class, or what is no number (with its row and column).
     """
-    # utf-8-sig: spreadsheets write a byte order mark, which would become part of the first name
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        try:
-            header = next(csv.reader(file), [])
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path} must be text in UTF-8; got {error}.") from error
+    try:
+        # utf-8-sig: spreadsheets write a byte order mark, which would be part of the first name
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _read(path, csv.reader(file))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} must be text in UTF-8; got {error}.") from error
+    except (csv.Error, OSError) as error:
+        raise InputError(f"{path} must be a table with commas; got {error}.") from error
+
+
+def _read(path: Path, reader: Any) -> Raw:
+    header: list[str] = next(reader, [])
     names = [name.strip() for name in header]
     if len(names) < 2:
         raise InputError(
@@ -38,19 +45,22 @@ def read_csv(path: Path) -> Raw:
         )
     label = names.index("label") if "label" in names else len(names) - 1
     rows, labels = [], []
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
-        next(reader)
-        for row in reader:
-            if not row:  # a blank line
-                continue
-            if len(row) != len(names):
-                raise InputError(
-                    f"every row of {path} must have {len(names)} columns, as the header has; got "
-                    f"{len(row)} in line {reader.line_num}. Correct or leave out the row."
-                )
-            labels.append(row.pop(label).strip())
-            rows.append(_numbers(row, path, reader.line_num))
+    for row in reader:
+        if not row:  # a blank line
+            continue
+        if len(row) != len(names):
+            raise InputError(
+                f"every row of {path} must have {len(names)} columns, as the header has; got "
+                f"{len(row)} in line {reader.line_num}. Correct or leave out the row."
+            )
+        name = row.pop(label).strip()
+        if not name:
+            raise InputError(
+                f"every row of {path} must have a class in column {names[label]!r}; line "
+                f"{reader.line_num} has none. Correct or leave out the row."
+            )
+        labels.append(name)
+        rows.append(_numbers(row, path, reader.line_num))
     if not rows:
         raise InputError(f"{path} must hold examples; got a header row only.")
     return Raw(

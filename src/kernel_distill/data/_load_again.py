@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kernel_distill._errors import InputError
+from kernel_distill._errors import InputError, UnknownNameError
 from kernel_distill.data._load import load
 from kernel_distill.data._split import Dataset
 
@@ -20,7 +20,8 @@ def load_again(
 
     Args:
         metadata: of the distilled set (`Distilled.metadata`).
-        dataset: where a user's own data are now; by default the name or path of then.
+        dataset: where a user's own data are now (the metadata hold no path); by default the name
+            of then.
         data_dir: as for `load`.
         whitening: of "zca": the preprocessing.npz of the run, in place of fitting it again.
 
@@ -37,7 +38,16 @@ def load_again(
         settings["test_size"] = recipe["test_held_out"]
     if recipe["preprocessing"] == "zca":
         settings |= {"zca_regularisation": recipe["zca_regularisation"], "whitening": whitening}
-    loaded = load(dataset or metadata["dataset"]["name"], data_dir=data_dir, **settings)
+    name = metadata["dataset"]["name"]
+    try:
+        loaded = load(dataset or name, data_dir=data_dir, **settings)
+    except UnknownNameError as error:
+        if dataset is not None:
+            raise
+        raise InputError(
+            f"the set was distilled from {name!r}, which is no known data set: if it is a file or "
+            "folder of your own, say where it is now, as dataset (on the command line --dataset)"
+        ) from error
     now = loaded.preprocessing.recipe
     differing = [name for name in recipe if recipe[name] != now.get(name)]
     if differing:

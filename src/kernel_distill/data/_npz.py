@@ -1,6 +1,5 @@
 """Arrays in an .npz file."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,24 +20,24 @@ def read_npz(path: Path) -> Raw:
     """
     arrays = {}
     try:
-        # allow_pickle=False also where the file as a whole is a pickle
-        opened = np.load(path, allow_pickle=False)
-        if isinstance(opened, np.ndarray):
-            raise InputError(f"{path} must be an .npz file; got a single array (.npy).")
-        with opened as file:
-            missing = [name for name in _REQUIRED if name not in file.files]
+        with path.open("rb") as file:  # NumPy would leave a damaged file open
+            # allow_pickle=False also where the file as a whole is a pickle
+            opened = np.load(file, allow_pickle=False)
+            if isinstance(opened, np.ndarray):
+                raise InputError(f"{path} must be an .npz file; got a single array (.npy).")
+            missing = [name for name in _REQUIRED if name not in opened.files]
             if missing:
                 raise InputError(
                     f"{path} must hold the arrays 'images' and 'labels' (and may hold "
-                    f"{', '.join(map(repr, _OPTIONAL))}); got {sorted(file.files)}. Save it with "
+                    f"{', '.join(map(repr, _OPTIONAL))}); got {sorted(opened.files)}. Save it with "
                     "numpy.savez_compressed(path, images=images, labels=labels)."
                 )
             for name in (*_REQUIRED, *_OPTIONAL):
-                if name in file.files:
-                    arrays[name] = file[name]
+                if name in opened.files:
+                    arrays[name] = opened[name]
     except InputError:
         raise
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # with damaged bytes the parsers raise almost anything
         if "allow_pickle" in str(error) or "pickle" in str(error):
             raise InputError(
                 f"{path} holds pickled objects, which could run code when read, and is refused. "

@@ -1,9 +1,8 @@
 """From natural images to the model's and back."""
 
 import hashlib
+import io
 import json
-import os
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial, reduce
@@ -13,7 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, Num
 
-from kernel_distill._errors import DamagedFileError, InputError, StorageError
+from kernel_distill._errors import DamagedFileError, InputError
+from kernel_distill._files import write_atomically
 from kernel_distill.data._steps import Blocks, Standardise, Step, UnitNorm, Whiten
 
 _BLOCK_BYTES = 2**26  # of float64: what apply and fit need besides their input and output
@@ -192,20 +192,9 @@ class Preprocessing:
                 f"preprocessing {self.name!r} has no whitening matrix to save; only a fitted "
                 "'zca' has one."
             )
-        path = Path(path)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with beside.open("wb") as file:
-                np.savez(file, whitening=self.whitening, fingerprint=np.array(self.fingerprint))
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise StorageError(
-                f"the whitening matrix could not be written to {path}: {error}. Free space, or "
-                "choose another folder."
-            ) from error
+        buffer = io.BytesIO()
+        np.savez(buffer, whitening=self.whitening, fingerprint=np.array(self.fingerprint))
+        write_atomically(path, buffer.getvalue())
 
     def with_whitening(self, path: str | Path) -> "Preprocessing":
         """The same preprocessing with the whitening matrix from an .npz of `save_whitening`.
@@ -218,9 +207,10 @@ class Preprocessing:
         if not path.is_file():
             raise InputError(f"no such file: {path}. Give the preprocessing.npz of a run.")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                matrix, fingerprint = file["whitening"], str(file["fingerprint"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            # opened here: NumPy leaves a damaged file open
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                matrix, fingerprint = arrays["whitening"], str(arrays["fingerprint"])
+        except Exception as error:  # with damaged bytes the parsers raise almost anything
             raise DamagedFileError(
                 f"{path} is no whole preprocessing.npz ({error}). Take another copy, or leave it "
                 "out: loading the data set fits the whitening again."

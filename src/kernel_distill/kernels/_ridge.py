@@ -42,7 +42,7 @@ class RidgeRegression:
     ) -> Float[Array, "t s"]:
         """The matrix K_ts (K_ss + ...)^-1, which takes any labels of the support to predictions."""
         with self._precision():
-            transposed = jnp.asarray(kernel_ts.T.astype(self.factor.dtype))
+            transposed = jnp.asarray(kernel_ts.T, self.factor.dtype)
             return cho_solve((self.factor, True), transposed).T
 
     def with_labels(
@@ -63,7 +63,7 @@ class RidgeRegression:
         With the factor L of K_ss + ..., they are L w for the w that minimises
         ||K_ts L^-T w - labels||^2, to which 1e-7 times the mean squared singular value times
         ||w||^2 is added: directions that float32 blocks cannot tell from rounding stay small.
-        (||w|| is the norm of the prediction in the kernel's own Hilbert space.)
+        (||w|| is, but for the ridge, the norm of the prediction in the kernel's Hilbert space.)
         """
         with self._precision():
             kernel_ts = jnp.asarray(kernel_ts, self.factor.dtype)

@@ -50,7 +50,7 @@ class StaxKernel(Kernel):
 
     In float32 the diagonal of the kernel of a set with itself comes out about 1e-5 too small (the
     angle of an image with itself is the square root of rounding): where the smallest eigenvalue
-    is less than that of the mean diagonal, use float64.
+    is below 1e-5 of the mean diagonal, use float64.
     """
 
     architecture: Architecture | CustomArchitecture

@@ -130,9 +130,12 @@ class _Distillation:
                 steps=settings.steps,
             ),
             learned=("images",) * settings.learn_images
-            + ("labels",) * (settings.learn_labels and not settings.solve_labels),
+            + ("labels",) * (settings.learn_labels and not settings.label_solve_rate),
             ridge=settings.ridge,
             num_classes=data.num_classes,
+        )
+        self._label_schedule = make_schedule(
+            settings.schedule, settings.label_solve_rate, steps=settings.steps
         )
         images, classes = real_support(support_key, data.train, size)
         self._noise = self._pixels_at_noise(images.shape)
@@ -226,7 +229,9 @@ class _Distillation:
             ),
             classes=jnp.asarray(self._data.train.labels[batch]),
             noise=self._noise,
-            label_rate=self._label_rate(state.step),
+            label_solve_rate=jnp.asarray(self._label_schedule(state.step), jnp.float64)
+            if self._settings.label_solve_rate
+            else None,
         )
         if not bool(metrics.pop("finite")):
             self._fail(
@@ -245,13 +250,6 @@ class _Distillation:
             self._run.log(step=following.step, **measured)
         self._tell(following, measured)
         return following
-
-    def _label_rate(self, step: int) -> Float[Array, ""] | None:
-        settings = self._settings
-        if not settings.solve_labels:
-            return None
-        schedule = make_schedule(settings.schedule, settings.solve_labels, steps=settings.steps)
-        return jnp.asarray(schedule(step), jnp.float64)
 
     def _fail(self, state: _State, what: str) -> NoReturn:
         saved = ""

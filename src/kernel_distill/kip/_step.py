@@ -60,7 +60,7 @@ def loss(
     labels: Float[Array, "t class"],
     *,
     ridge: float,
-    label_rate: Float[Array, ""] | None = None,
+    label_solve_rate: Float[Array, ""] | None = None,
 ) -> tuple[Float[Array, ""], tuple[Float[Array, "t class"], Float[Array, "s class"]]]:
     """0.5 times the mean squared error of the prediction of a target batch.
 
@@ -72,10 +72,11 @@ def loss(
         images: the target batch.
         labels: its labels, centred.
         ridge: see `kernels.ridge_regression`.
-        label_rate: what part of the way the labels of the support first move to those that are
-            the best for this batch. They count as constants then: at the best ones the loss does
-            not change with them to first order, so that its gradient is that of the loss with the
-            labels solved for (variable projection, Golub & Pereyra 1973).
+        label_solve_rate: what part of the way the labels of the support first move to those that
+            are the best for this batch. The gradient takes them as constants. Where they move all
+            of the way that changes nothing, since the loss is stationary in them: it is the
+            gradient of the loss with the labels solved for (variable projection, Golub & Pereyra
+            1973).
 
     Returns:
         The loss; and the prediction with the labels of the support that it was made with.
@@ -83,10 +84,12 @@ def loss(
     kernel_ts = kernel(images, support["images"])
     support_labels = support["labels"]
     regression = fit(kernel(support["images"]), support_labels, ridge=ridge)
-    if label_rate is not None:
-        best = regression.best_labels(kernel_ts, labels)
-        moved = support_labels + label_rate * (best - support_labels)
-        support_labels = jax.lax.stop_gradient(moved)
+    if label_solve_rate is not None:
+        # constants from here on, lest a derivative be taken that is then dropped
+        still, still_ts = jax.lax.stop_gradient((regression, kernel_ts))
+        best = still.best_labels(still_ts, labels)
+        support_labels = jax.lax.stop_gradient(support_labels)
+        support_labels += label_solve_rate * (best - support_labels)
         regression = regression.with_labels(support_labels)
     prediction = regression.predict(kernel_ts)
     return 0.5 * jnp.mean((prediction - labels) ** 2), (prediction, support_labels)
@@ -101,7 +104,7 @@ def step(
     images: Float[Array, "t *shape"],
     classes: Int[Array, "t"],
     noise: Bool[Array, "s *shape"] | None,
-    label_rate: Float[Array, ""] | None,
+    label_solve_rate: Float[Array, ""] | None,
 ) -> tuple[Support, Any, dict[str, Array]]:
     """One step of the optimiser.
 
@@ -113,11 +116,12 @@ def step(
         images: the target batch of this step.
         classes: of the target batch.
         noise: the pixels that are never moved.
-        label_rate: see `loss`.
+        label_solve_rate: see `loss`.
 
     Returns:
         The new support, the new optimiser state, and of the batch: "loss" and "batch_accuracy"
-        before the update, and whether all is "finite" after it.
+        before the update (but with the labels moved, where they are solved for: then both flatter,
+        since the labels know this batch), and whether all is "finite" after it.
     """
     import optax
 
@@ -128,7 +132,12 @@ def step(
 
     def objective(learned: Support) -> tuple[Array, tuple[Array, Array]]:
         return loss(
-            kernel, support | learned, images, labels, ridge=update.ridge, label_rate=label_rate
+            kernel,
+            support | learned,
+            images,
+            labels,
+            ridge=update.ridge,
+            label_solve_rate=label_solve_rate,
         )
 
     learned = {name: support[name] for name in update.learned}

@@ -1,10 +1,9 @@
 """The settings of Label Solve, for Python and the command line alike."""
 
 from dataclasses import dataclass
-from math import inf
 from typing import ClassVar, Literal
 
-from kernel_distill._errors import InputError, unknown_name
+from kernel_distill._settings import check_common, check_positive
 
 
 @dataclass(frozen=True)
@@ -36,15 +35,5 @@ class Settings:
     """Of the kernel blocks; the solve is float64 in any case."""
 
     def __post_init__(self) -> None:
-        if self.images_per_class is not None and self.support_size is not None:
-            raise InputError(
-                "images_per_class and support_size say the same thing twice; got "
-                f"{self.images_per_class} and {self.support_size}: give one of them"
-            )
-        if self.precision not in ("float32", "float64"):
-            raise unknown_name("precision", self.precision, ("float32", "float64"))
-        for name in ("images_per_class", "support_size", "block_size"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise InputError(f"{name} must be 1 or more; got {value}")
-        if not 0 <= self.ridge < inf:
-            raise InputError(f"ridge must be 0 or more, and finite; got {self.ridge}")
+        check_common(self)
+        check_positive(self, "block_size")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from kernel_distill._errors import StorageError
-from kernel_distill.artefact import Distilled, Run, package_versions, write_atomically
-from kernel_distill.artefact._files import storage_error
+from kernel_distill._files import storage_error, write_atomically
+from kernel_distill.artefact import Distilled, Run, package_versions
 
 # The limit on the size of a file is a real one of the system: writes stop in their middle.
 FULL = """
