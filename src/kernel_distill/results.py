@@ -169,6 +169,7 @@ def _write(result: Result, *, data: Dataset, run: Run) -> None:
 
 def _draw(result: Result, *, data: Dataset, run: Run) -> None:
     before, after = result.initial.images, result.distilled.images
+    caption = "The same, labels learned" if np.array_equal(before, after) else "Distilled"
     if not np.array_equal(before, after):
         after = _with_contrast_of(before, after)
     architectures = [each["name"] for each in result.distilled.metadata["architectures"]]
@@ -184,7 +185,7 @@ def _draw(result: Result, *, data: Dataset, run: Run) -> None:
         captions=(
             f"{result.initial_name.capitalize()} · {100 * result.initial_test_accuracy:.1f} % test "
             "accuracy",
-            f"Distilled · {100 * result.test_accuracy:.1f} %",
+            f"{caption} · {100 * result.test_accuracy:.1f} %",
         ),
     )
 

@@ -66,7 +66,7 @@ def labels_picture(
     side = float(np.clip(0.5 * columns, 3.2, 7.5))  # inches, of a panel
     size = float(np.clip(0.55 * 72 * side / max(columns, len(present)), 4.0, 9.5))
     room = max(text_width(shortened(name, size, 1.5), size) for name in names)
-    left, right, bottom = room + 0.4, 1.0, room + 0.35
+    left, right, bottom = room + 0.65, 1.0, room + 0.6
     top = 1.15 if title else 0.7
     width = left + len(panels) * side + 0.35 * (len(panels) - 1) + right
     height = top + side + bottom
@@ -83,6 +83,9 @@ def labels_picture(
         _mark_classes(axes, sizes, [shortened(names[label], size, 1.5) for label in present])
         axes.tick_params(length=0, labelsize=size, labelcolor=INK, pad=3)
         axes.tick_params(axis="y", labelleft=place == 0)
+        axes.set_xlabel("label", color=SOFT, size=9)
+        if place == 0:
+            axes.set_ylabel("image, by its class at the start", color=SOFT, size=9)
         if len(values) <= 12 and columns <= 12:
             _write_numbers(axes, values, limit)
     bar_axes = figure.add_axes(

@@ -9,7 +9,7 @@ import numpy as np
 from kernel_distill import data
 from kernel_distill.artefact import check_folder
 from kernel_distill.cli._options import KernelOptions, OutputOptions
-from kernel_distill.cli._show import line, paths, progress_bar, table
+from kernel_distill.cli._show import line, paths, progress_bar, table, waiting
 from kernel_distill.data import Dataset, one_hot
 from kernel_distill.evaluation import measure
 from kernel_distill.kernels import FullyConnected, Kernel
@@ -41,7 +41,8 @@ def run_distillation(
     """
     check_folder(output.out, resume=output.resume, overwrite=output.overwrite)
     kernel = kernel_options.build()
-    dataset = data.load(**vars(data_settings))
+    with waiting(f"loading and preprocessing {data_settings.dataset}"):
+        dataset = data.load(**vars(data_settings))
     check(kernel, dataset, settings)
     # all that can be said against the input has been: from here on a run is begun, or overwritten
     with output.open(command, (data_settings, kernel_options, settings)) as run:
@@ -55,6 +56,11 @@ def run_distillation(
                 **vars(settings),
             )
         _print(result, dataset, kernel, ridge=settings.ridge)
+        if result.distilled.metadata["step"] == 0 and result.steps > 0:
+            line(
+                "Nothing was learned: on the validation images no later state was better than the "
+                "first. Take a smaller learning rate."
+            )
         line(f"The distilled set and its pictures ({result.seconds:.0f} s of distilling):")
         paths(run.path, ("distilled.npz", *_PICTURES))
 

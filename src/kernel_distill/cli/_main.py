@@ -138,7 +138,7 @@ def _how_to_resume(command: Any) -> str:
     """Args: the command; None where it was stopped before it was read."""
     output = getattr(command, "output", None)
     if output is None or not holds_run(output.out):
-        return "stopped"
+        return "stopped; nothing was begun that could go on"
     out = shlex.quote(str(output.out))
     (name,) = (name for name, known in _COMMANDS.items() if isinstance(command, known))
     return f"stopped; go on with: kernel-distill {name} --out {out} --resume"

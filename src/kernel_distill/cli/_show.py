@@ -42,6 +42,15 @@ def progress_bar(title: str) -> Iterator[Report]:
         yield report
 
 
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Says on a terminal, while it lasts, what is waited for."""
+    from rich.console import Console
+
+    with Console().status(what):
+        yield
+
+
 def table(title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, ...]) -> None:
     """Prints a table; the first column is text, the others are numbers."""
     from rich.console import Console

@@ -116,7 +116,7 @@ def _common_mode(files: list[Path], image_size: int | None) -> str:
         raise InputError(
             f"images must all have one size; got {listed}{', ...' if len(sizes) > 4 else ''} "
             "(height x width, number of images). Choose one with image_size, for example "
-            "image_size=32: the central square is resized."
+            "image_size=32 (--image-size 32): the central square is resized."
         )
     return "L" if grey else "RGB"
 

@@ -29,6 +29,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        return f"Split(images: float32 {list(self.images.shape)}, {self.num_classes} classes)"
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -57,6 +60,13 @@ class Dataset:
     preprocessing: Preprocessing
     test_held_out: bool
     split_seed: int
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.name} {self.version}: {len(self.train)} train, "
+            f"{len(self.validation)} validation, {len(self.test)} test; "
+            f"{list(self.image_shape)}, {self.num_classes} classes, {self.preprocessing.name})"
+        )
 
     @property
     def num_classes(self) -> int:

@@ -233,7 +233,7 @@ def _read(
             raise InputError(
                 f"images must all have one size; those of {builder.name!r} have {sizes} (height x "
                 "width) and possibly others. Choose one with image_size, for example "
-                "image_size=32: the central square is resized."
+                "image_size=32 (--image-size 32): the central square is resized."
             )
         images[start : start + len(image)] = image
         labels[start : start + len(image)] = label

@@ -24,7 +24,8 @@ class Settings:
     """Images of each class; by default 1, unless the support size is given."""
 
     support_size: int | None = None
-    """Images in all, as many of each class as of any other, instead of the images per class."""
+    """Images in all, instead of the images per class: as many of each class as of any other, and
+    one more of some where that leaves a rest."""
 
     steps: int = 800
     """Steps of the optimiser."""
