@@ -29,7 +29,7 @@ RUNS = {
     "kip": (
         *("kip", "--images-per-class", "2", "--steps", "400", "--batch-size", "300"),
         *("--augment", "flip", "shift", "--corruption", "0.1", "--schedule", "cosine"),
-        *("--seed", "4"),
+        *("--label-solve-rate", "0.2", "--seed", "4"),
     ),
     "label-solve": ("label-solve", "--support-size", "40", "--block-size", "2", "--seed", "4"),
 }
