@@ -169,8 +169,10 @@ def _write(result: Result, *, data: Dataset, run: Run) -> None:
 
 def _draw(result: Result, *, data: Dataset, run: Run) -> None:
     before, after = result.initial.images, result.distilled.images
-    caption = "The same, labels learned" if np.array_equal(before, after) else "Distilled"
-    if not np.array_equal(before, after):
+    if np.array_equal(before, after):
+        caption = "The same, labels learned"
+    else:
+        caption = "Distilled"
         after = _with_contrast_of(before, after)
     architectures = [each["name"] for each in result.distilled.metadata["architectures"]]
     save_pictures(
