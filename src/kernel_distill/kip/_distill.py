@@ -53,9 +53,14 @@ def distill(
         NumericalError: the loss is not finite; the last finite state is saved.
         Interrupted: Ctrl-C or SIGTERM arrived; the state is saved.
     """
+    from threadpoolctl import threadpool_limits
+
     chosen = make_settings(Settings, settings)
     size = check(kernel, data, chosen)
-    with jax.enable_x64(True), held_signals() as held:
+    # LAPACK's threads would go on spinning after each small factorisation, beside the products
+    # of large matrices that XLA computes on the same cores: a quarter of a step's time
+    lapack = threadpool_limits(limits=1, user_api="blas")
+    with lapack, jax.enable_x64(True), held_signals() as held:
         process = _Distillation(
             kernel, data, settings=chosen, size=size, key=key, run=run, report=report
         )
