@@ -10,6 +10,12 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+# blocks shared out over devices (distributed/), of which one has a row too few
+jax.config.update("jax_num_cpu_devices", 3)
+# what the command line compiles in this process is not kept in the developer's own folder
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
+jax.config.update("jax_enable_compilation_cache", False)
+
 # for good, not in a `with`: what is imported inside functions is checked too
 install_import_hook("kernel_distill", "beartype.beartype")
 

@@ -1,6 +1,5 @@
 """How well a distilled set teaches: the accuracy of kernel ridge regression on it."""
 
-import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -127,4 +126,4 @@ def _prediction(
     return regression.predict(kernel(images, support))
 
 
-_jitted_prediction = functools.partial(jax.jit, static_argnums=0)(_prediction)
+_jitted_prediction = jax.jit(_prediction)

@@ -48,7 +48,6 @@ def assert_refused(outcome, *parts):
         (("kip", "--support-size", "9999"), ["a support of 9999 images is larger than the train"]),
         (("kip", "--images-per-class", "1", "--support-size", "9"), ["give one of them"]),
         (("kip", "--architecture", "myrtle5"), ["myrtle5 halves the image 5 times", "32x32"]),
-        (("kip", "--architecture", "convnet", "--implementation", "exact"), ["no exact form"]),
         (("kip", "--dataset", "./none.npz"), ["no such file: none.npz"]),
         (("label-solve", "--architecture", "fc1", "fc2"), ["Label Solve takes one architecture"]),
         (("label-solve", "--block-size", "0"), ["block_size must be 1 or more; got 0"]),

@@ -344,3 +344,23 @@ def test_numbers_are_the_same_with_64_bits_on(tmp_path):
     one, other = kd.load(path), kd.load(tmp_path / "python.npz")
     assert np.array_equal(one.images, other.images)
     assert Path(path / "result.json").exists()
+
+
+def test_a_device_for_every_core_and_programs_kept(tmp_path):
+    cores = len(os.sched_getaffinity(0))
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    status, out, _ = run("env", env=environment)
+    assert status == 0
+    assert len(re.findall(r"CpuDevice\(id=\d+\)|CPU_\d+|TFRT_CPU_\d+", out)) == cores
+    for name in ("first", "again"):
+        status, _, err = run(
+            *("kip", "--architecture", "convnet1", "--steps", 2, "--out", tmp_path / name),
+            env=environment,
+        )
+        assert status == 0, err
+    programs = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert programs
+    assert {path.parent.name for path in programs} == {"kernel-distill"}
+    same = [np.load(tmp_path / name / "distilled.npz")["images"] for name in ("first", "again")]
+    np.testing.assert_array_equal(*same)

@@ -74,7 +74,7 @@ def test_moments_are_the_integrals(activation: str) -> None:
         tolerance = 1e-7 if abs(correlation) == 1 else 1e-11
         n = correlation * np.sqrt(np.outer(v1, v2))
         for got, integrand in zip(
-            moments(jnp.asarray(n), jnp.asarray(v1), jnp.asarray(v2), None),
+            moments(jnp.asarray(n), jnp.asarray(v1)[:, None], jnp.asarray(v2), None),
             (function, derivative),
             strict=True,
         ):

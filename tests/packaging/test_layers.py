@@ -18,6 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "artefact": set(),
     "kernels": set(),
     "distributed": {"kernels"},
+    "networks": {"kernels"},
     "evaluation": {"data", "artefact", "kernels"},
     "results": {"data", "artefact", "kernels", "evaluation"},
     "supports": {"data", "kernels"},

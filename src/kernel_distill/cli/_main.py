@@ -14,7 +14,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
-import jax
 import tyro
 
 from kernel_distill._errors import KernelDistillError, unknown_name
@@ -23,6 +22,7 @@ from kernel_distill.artefact import holds_run
 from kernel_distill.cli._env import Env
 from kernel_distill.cli._evaluate import Evaluate
 from kernel_distill.cli._export import Export
+from kernel_distill.cli._jax import configure
 from kernel_distill.cli._kip import Kip
 from kernel_distill.cli._label_solve import LabelSolve
 from kernel_distill.cli._options import arguments_of_config
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit status: 0, 1 for an error, 130 or 143 when stopped."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     command: Any = None
-    jax.config.update("jax_enable_x64", True)
+    configure()
     before = signal.signal(signal.SIGTERM, _raise_interrupted)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning

@@ -7,6 +7,7 @@ from kernel_distill.kernels._architectures import FullyConnected as FullyConnect
 from kernel_distill.kernels._architectures import Myrtle as Myrtle
 from kernel_distill.kernels._architectures import from_metadata as from_metadata
 from kernel_distill.kernels._architectures import named as named
+from kernel_distill.kernels._convolutional import ConvolutionalKernel as ConvolutionalKernel
 from kernel_distill.kernels._kernel import Kernel as Kernel
 from kernel_distill.kernels._mixture import mixture as mixture
 from kernel_distill.kernels._neural_tangents_import import neural_tangents as neural_tangents

@@ -2,8 +2,10 @@
 
 from kernel_distill._errors import InputError, unknown_name
 from kernel_distill.kernels._architectures import Architecture, FullyConnected, Implementation
+from kernel_distill.kernels._convolutional import ConvolutionalKernel
 from kernel_distill.kernels._fully_connected import FullyConnectedKernel
 from kernel_distill.kernels._kernel import Kernel, KernelKind, check_kind
+from kernel_distill.kernels._levels import has_levels
 from kernel_distill.kernels._stax import StaxKernel
 
 
@@ -14,8 +16,11 @@ def build_kernel(
     check_kind(kind)
     if implementation not in ("auto", "exact", "neural_tangents"):
         raise unknown_name("implementation", implementation, ("auto", "exact", "neural_tangents"))
-    if implementation != "neural_tangents" and isinstance(architecture, FullyConnected):
-        return FullyConnectedKernel(architecture, kind)
+    if implementation != "neural_tangents":
+        if isinstance(architecture, FullyConnected):
+            return FullyConnectedKernel(architecture, kind)
+        if has_levels(architecture.layers):
+            return ConvolutionalKernel(architecture, kind)
     if implementation == "exact":
         raise InputError(
             f"there is no exact form of {architecture.name} here: take "

@@ -15,30 +15,29 @@ from jaxtyping import Array, Bool, Float
 
 from kernel_distill.kernels._layers import ActivationName
 
-Block = Float[Array, "n1 n2"]
-Variances = Float[Array, "n"]
-Dual = Callable[
-    [Block, Float[Array, "n1"], Float[Array, "n2"], Bool[Array, "n1 n2"] | None],
-    tuple[Block, Block],
-]
+Covariances = Float[Array, "*shape"]
+Variances = Float[Array, "*#shape"]  # they broadcast
+Same = Bool[Array, "*shape"] | None
+Dual = Callable[[Covariances, Variances, Variances, Same], tuple[Covariances, Covariances]]
 
 
 def dual(activation: ActivationName) -> tuple[Dual, Callable[[Variances], Variances]]:
     """The dual of an activation, and its restriction to equal arguments.
 
     Returns:
-        `moments(n, v1, v2, same)` -> (E[f f], E[f' f']), each [n1, n2], where `same` marks the
-        pairs that are one and the same image; and `variance(v)` -> E[f(u)^2] for u ~ N(0, v).
+        `moments(n, v1, v2, same)` -> (E[f f], E[f' f']) of covariances n, with variances v1 and
+        v2 that broadcast to them, where `same` marks the pairs that are one and the same image;
+        and `variance(v)` -> E[f(u)^2] for u ~ N(0, v).
     """
     return _DUALS[activation]
 
 
 def _relu_moments(
-    n: Block, v1: Float[Array, "n1"], v2: Float[Array, "n2"], same: Bool[Array, "n1 n2"] | None
-) -> tuple[Block, Block]:
+    n: Covariances, v1: Variances, v2: Variances, same: Same
+) -> tuple[Covariances, Covariances]:
     (std1, inverse1), (std2, inverse2) = _std_and_inverse(v1), _std_and_inverse(v2)
     # products of both images' factors first: so rounding keeps the kernel of a set symmetric
-    stds, inverses = std1[:, None] * std2, inverse1[:, None] * inverse2
+    stds, inverses = std1 * std2, inverse1 * inverse2
     cosine = n * inverses
     if same is not None:  # the angle of an image with itself is zero, whatever rounding says
         cosine = jnp.where(same, 1, cosine)
@@ -114,10 +113,10 @@ def _supplement_and_sine(
 
 
 def _erf_moments(
-    n: Block, v1: Float[Array, "n1"], v2: Float[Array, "n2"], same: Bool[Array, "n1 n2"] | None
-) -> tuple[Block, Block]:
+    n: Covariances, v1: Variances, v2: Variances, same: Same
+) -> tuple[Covariances, Covariances]:
     del same  # smooth where both images are equal
-    product = (1 + 2 * v1)[:, None] * (1 + 2 * v2)[None, :]
+    product = (1 + 2 * v1) * (1 + 2 * v2)
     return (
         2 / np.pi * jnp.arcsin(2 * n / jnp.sqrt(product)),
         4 / np.pi / jnp.sqrt(product - 4 * n * n),
@@ -129,10 +128,9 @@ def _erf_variance(v: Variances) -> Variances:
 
 
 def _gelu_moments(
-    n: Block, v1: Float[Array, "n1"], v2: Float[Array, "n2"], same: Bool[Array, "n1 n2"] | None
-) -> tuple[Block, Block]:
+    n: Covariances, v1: Variances, v2: Variances, same: Same
+) -> tuple[Covariances, Covariances]:
     del same
-    v1, v2 = v1[:, None], v2[None, :]
     return _gelu(n, v1, v2)
 
 

@@ -50,7 +50,7 @@ class FullyConnectedKernel(Kernel):
         n, v1, v2 = (weight * product + bias for product in (inner, norms1, norms2))
         ntk = n
         for _ in range(self.architecture.depth):
-            n, slopes = moments(n, v1, v2, same)
+            n, slopes = moments(n, v1[:, None], v2[None, :], same)
             n, v1, v2 = (weight * moment + bias for moment in (n, variance(v1), variance(v2)))
             ntk = weight * ntk * slopes + n
         return ntk if self.kind == "ntk" else n

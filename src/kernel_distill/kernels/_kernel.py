@@ -1,6 +1,5 @@
 """The contract of a kernel: what every implementation and every wrapper offers."""
 
-import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,7 +22,9 @@ class Kernel(ABC):
     of a set with itself: a path of its own, exact on the diagonal and symmetric, because
     under tracing nothing tells that two arguments are the same set.
 
-    Kernels compare and hash by value and hold no arrays, so JAX takes them as static arguments.
+    Kernels compare and hash by value, and JAX takes them as arguments of traced functions, as
+    constants of the trace. The fields that a class names in `arrays` are traced instead, and such a
+    kernel cannot be hashed.
 
     Attributes:
         architecture: the network whose kernel this is (`kernels.Architecture`).
@@ -32,6 +33,23 @@ class Kernel(ABC):
 
     architecture: Any
     kind: KernelKind
+
+    def __init_subclass__(cls, *, arrays: tuple[str, ...] = (), **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if not arrays:
+            jax.tree_util.register_static(cls)
+            return
+
+        def flatten(kernel: Kernel) -> tuple[tuple[Any, ...], tuple[tuple[str, Any], ...]]:
+            values = dict(kernel.__dict__)
+            return tuple(values.pop(name) for name in arrays), tuple(values.items())
+
+        def unflatten(constants: tuple[tuple[str, Any], ...], leaves: tuple[Any, ...]) -> Kernel:
+            kernel = object.__new__(cls)
+            kernel.__dict__.update(constants, **dict(zip(arrays, leaves, strict=True)))
+            return kernel
+
+        jax.tree_util.register_pytree_node(cls, flatten, unflatten)
 
     @property
     def traceable(self) -> bool:
@@ -103,14 +121,14 @@ class Kernel(ABC):
 
 # jitted here, once for all: step by step, neural-tangents takes many times as long, and the
 # closed forms want their elementwise parts fused
-@functools.partial(jax.jit, static_argnums=0)
+@jax.jit
 def _jitted_cross(
     kernel: Kernel, x1: Float[Array, "n1 *shape"], x2: Float[Array, "n2 *shape"]
 ) -> Float[Array, "n1 n2"]:
     return kernel.cross(x1, x2)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@jax.jit
 def _jitted_self(kernel: Kernel, x: Float[Array, "n *shape"]) -> Float[Array, "n n"]:
     return kernel.of_self(x)
 

@@ -28,7 +28,8 @@ class MixtureKernel(Kernel):
         return all(kernel.traceable for kernel in self.kernels)
 
     def at(self, key: PRNGKeyArray) -> Kernel:
-        return self.kernels[int(jax.random.randint(key, (), 0, len(self.kernels)))]
+        member = self.kernels[int(jax.random.randint(key, (), 0, len(self.kernels)))]
+        return member.at(jax.random.fold_in(key, 1))
 
     def cross(
         self, x1: Float[Array, "n1 *shape"], x2: Float[Array, "n2 *shape"]

@@ -155,4 +155,4 @@ def step(
     return support | moved, optimizer_state, metrics
 
 
-jitted_step = functools.partial(jax.jit, static_argnames=("kernel", "update"))(step)
+jitted_step = functools.partial(jax.jit, static_argnames="update")(step)

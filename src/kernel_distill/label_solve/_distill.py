@@ -1,6 +1,5 @@
 """Label Solve: natural images, and the labels that least squares finds best for them."""
 
-import functools
 import time
 from typing import Any
 
@@ -193,4 +192,4 @@ def _weights(
     return regression.weights(kernel(images, support))
 
 
-_jitted_weights = functools.partial(jax.jit, static_argnums=0)(_weights)
+_jitted_weights = jax.jit(_weights)

@@ -1,0 +1,75 @@
+"""Blocks shared out over devices equal those of one device. (conftest.py sets up three.)"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+
+from kernel_distill import distributed, kernels
+
+pytestmark = pytest.mark.kernels
+
+CONVNET = kernels.ConvNet(depth=1, prepend=False).kernel()
+FC = kernels.FullyConnected(depth=2).kernel()
+
+
+def images(n: int, seed: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).normal(size=(n, 4, 4, 2)), jnp.float32)
+
+
+def value_and_gradients(kernel: kernels.Kernel, x1: Any, x2: Any) -> Any:
+    weights = jnp.asarray(np.random.default_rng(2).normal(size=(len(x1), len(x2))), jnp.float32)
+
+    def weighted(x1: Any, x2: Any) -> Any:
+        block = kernel(x1, x2)
+        return (weights * block).sum(), block
+
+    return jax.jit(jax.value_and_grad(weighted, argnums=(0, 1), has_aux=True))(x1, x2)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "n1", "n2"),
+    [(FC, 5, 2), (FC, 2, 7), (FC, 1, 1), (FC, 6, 6), (CONVNET, 5, 2)],
+)
+def test_equals_one_device(kernel: kernels.Kernel, n1: int, n2: int) -> None:
+    assert jax.device_count() == 3
+    x1, x2 = images(n1, 0), images(n2, 1)
+    shared = distributed.on_mesh(kernel)
+    (_, block), gradients = value_and_gradients(shared, x1, x2)
+    (_, expected), expected_gradients = value_and_gradients(kernel, x1, x2)
+    np.testing.assert_allclose(block, expected, rtol=1e-6, atol=1e-6)
+    for got, wanted in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(shared(x1), kernel(x1))
+
+
+def test_every_device_works() -> None:
+    compiled = jax.jit(distributed.on_mesh(FC).cross).lower(images(6, 0), images(2, 1)).compile()
+    assert len(compiled.output_shardings.device_set) == 3
+
+
+def test_what_it_says_of_itself() -> None:
+    shared = distributed.on_mesh(CONVNET)
+    assert (shared.architecture, shared.kind) == (CONVNET.architecture, CONVNET.kind)
+    assert shared.traceable
+    assert hash(shared) == hash(distributed.on_mesh(CONVNET))
+    assert shared == distributed.on_mesh(CONVNET)
+    pair = Mesh(np.asarray(jax.devices()[:2]), ("pair",))
+    assert shared != distributed.on_mesh(CONVNET, pair)
+    np.testing.assert_allclose(
+        distributed.on_mesh(CONVNET, pair)(images(3, 0), images(2, 1)),
+        CONVNET(images(3, 0), images(2, 1)),
+        rtol=1e-6,
+    )
+
+
+def test_a_mixture_stays_one() -> None:
+    shared = distributed.on_mesh(kernels.mixture(FC, CONVNET))
+    assert [member.architecture for member in shared.members] == [
+        FC.architecture, CONVNET.architecture
+    ]  # fmt: skip
+    drawn = {shared.at(jax.random.key(i)) for i in range(10)}
+    assert drawn == set(shared.members)

@@ -1,0 +1,250 @@
+"""The exact convolutional kernel against neural-tangents in float64, and where it is singular."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kernel_distill import kernels
+from kernel_distill.kernels._convolutional import PAIRS, ConvolutionalKernel
+from kernel_distill.kernels._levels import has_levels, make_levels
+from kernel_distill.kernels._semivariance import _angle, _segment
+
+pytestmark = pytest.mark.kernels
+
+Distance = Callable[[Any, Any], float]
+Value = tuple[Any, Any]
+
+ConvNet = kernels.ConvNet
+NATURAL = Path(__file__).parents[1] / "fixtures" / "natural_images.npz"
+
+
+def images(n: int, *shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, *shape))
+
+
+def natural(name: str, n: int) -> np.ndarray:
+    """Standardised as a whole: most of MNIST is margin, one value in every image."""
+    with np.load(NATURAL) as archive:
+        chosen = archive[f"{name}_images"][:n].astype(np.float64)
+    return (chosen - chosen.mean()) / chosen.std()
+
+
+@jax.jit
+def cross_and_gradients(kernel: kernels.Kernel, x1: Any, x2: Any) -> Value:
+    """The block, and the gradients in both arguments of its sum with random weights."""
+    block, pull = jax.vjp(kernel, x1, x2)
+    return block, pull(jnp.asarray(images(*block.shape, seed=7), block.dtype))
+
+
+@jax.jit
+def self_and_gradient(kernel: kernels.Kernel, x: Any) -> Value:
+    block, pull = jax.vjp(kernel, x)
+    return block, pull(jnp.asarray(images(*block.shape, seed=8), block.dtype))[0]
+
+
+def both(architecture: kernels.Architecture, kind: Any = "ntk") -> tuple[Any, Any]:
+    return (
+        architecture.kernel(kind, implementation="exact"),
+        architecture.kernel(kind, implementation="neural_tangents"),
+    )
+
+
+# --- float64, where both must agree to rounding
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    ("architecture", "shape", "kind"),
+    [
+        (ConvNet(depth=1, prepend=False), (4, 4, 2), "ntk"),
+        (ConvNet(depth=2, prepend=True, w_std=1.1, b_std=0.0), (9, 6, 3), "ntk"),  # odd sizes
+        (ConvNet(depth=2, prepend=False, w_std=0.9, b_std=0.7), (5, 8, 1), "nngp"),
+        (ConvNet(depth=1, prepend=True, activation="erf"), (5, 4, 2), "ntk"),
+        pytest.param(
+            ConvNet(depth=2, prepend=False, activation="gelu"),
+            (4, 6, 1),
+            "ntk",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(ConvNet(depth=3), (9, 8, 1), "ntk", marks=pytest.mark.slow),
+        pytest.param(ConvNet(depth=4, prepend=False), (17, 16, 1), "ntk", marks=pytest.mark.slow),
+        pytest.param(ConvNet(depth=5), (32, 32, 3), "ntk", marks=pytest.mark.slow),
+        pytest.param(kernels.Myrtle(depth=5), (32, 32, 3), "ntk", marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_equals_neural_tangents(
+    architecture: kernels.Architecture, shape: tuple[int, ...], kind: Any, distance: Distance
+) -> None:
+    exact, reference = both(architecture, kind)
+    assert isinstance(exact, ConvolutionalKernel)
+    assert exact == architecture.kernel(kind)
+    x1, x2 = jnp.asarray(images(1, *shape)), jnp.asarray(images(2, *shape, seed=1))
+    block, gradients = cross_and_gradients(exact, x1, x2)
+    expected, expected_gradients = cross_and_gradients(reference, x1, x2)
+    assert distance(block, expected) < 1e-12
+    for got, wanted in zip(gradients, expected_gradients, strict=True):
+        assert distance(got, wanted) < 1e-12
+
+
+@pytest.mark.usefixtures("x64")
+def test_of_self(distance: Distance) -> None:
+    exact, reference = both(ConvNet(depth=2, prepend=True))
+    x = jnp.asarray(images(4, 6, 7, 2))
+    block, gradient = self_and_gradient(exact, x)
+    expected, expected_gradient = self_and_gradient(reference, x)
+    np.testing.assert_array_equal(block, block.T)
+    # neural-tangents takes the angle of an image with itself from rounding
+    assert distance(block, expected) < 1e-8
+    assert distance(gradient, expected_gradient) < 1e-7
+    others = ~np.eye(4, dtype=bool)
+    assert distance(block[others], exact(x, x + 0.0)[others]) < 1e-14
+
+
+@pytest.mark.usefixtures("x64")
+def test_blocks_of_several_tiles(distance: Distance) -> None:
+    # more pairs than a tile holds, and a rest; more images than a tile of features holds
+    kernel = ConvNet(depth=1, prepend=False).kernel()
+    x1, x2 = jnp.asarray(images(2, 4, 4, 1)), jnp.asarray(images(PAIRS + 3, 4, 4, 1, seed=1))
+    block, gradients = cross_and_gradients(kernel, x1, x2)
+    weights = images(2, PAIRS + 3, seed=7)
+
+    one = jax.jit(lambda a, b, w: jax.vjp(lambda a, b: kernel(a[None], b[None])[0, 0], a, b)[1](w))
+    of1, of2 = np.zeros(x1.shape), np.zeros(x2.shape)
+    for i in range(2):
+        for j in range(PAIRS + 3):
+            np.testing.assert_allclose(block[i, j], kernel(x1[i : i + 1], x2[j : j + 1])[0, 0])
+            part1, part2 = one(x1[i], x2[j], weights[i, j])
+            of1[i] += part1
+            of2[j] += part2
+    assert distance(gradients[0], of1) < 1e-12
+    assert distance(gradients[1], of2) < 1e-12
+
+
+# --- float32, on images that put pairs of pixels where derivatives are infinite
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "gaussian"])
+def test_float32(name: str, distance: Distance) -> None:
+    x = images(5, 32, 32, 3) if name == "gaussian" else natural(name, 5)
+    x = x.astype(np.float32)
+    exact, reference = both(ConvNet(depth=3))
+    block, gradients = cross_and_gradients(exact, x[:2], x[2:])
+    own, own_gradient = self_and_gradient(exact, x[:3])
+    assert block.dtype == own.dtype == gradients[0].dtype == np.float32
+    with jax.enable_x64(True):
+        x = x.astype(np.float64)
+        expected, expected_gradients = cross_and_gradients(reference, x[:2], x[2:])
+        expected_own, expected_own_gradient = self_and_gradient(reference, x[:3])
+    np.testing.assert_allclose(block, expected, rtol=1e-6)
+    np.testing.assert_allclose(own, expected_own, rtol=1e-6)
+    for got, wanted in zip(gradients, expected_gradients, strict=True):
+        assert distance(got, wanted) < 1e-6
+    assert distance(own_gradient, expected_own_gradient) < 1e-6
+
+
+def singular_images(case: str) -> tuple[np.ndarray, np.ndarray]:
+    x1, x2 = images(2, 6, 7, 2), images(3, 6, 7, 2, seed=1)
+    if case == "duplicates":
+        x2[1] = x1[0]
+    if case == "zeros":
+        x1[0] = x2[0] = 0
+    if case == "constant":
+        x1[0], x2[0], x2[1] = 0.7, 0.7, -1.3
+    if case == "shared margin":
+        for x in (x1, x2):
+            x[:, :3], x[:, :, 5:] = -0.4, -0.4
+    return x1.astype(np.float32), x2.astype(np.float32)
+
+
+@pytest.mark.parametrize("case", ["duplicates", "zeros", "constant", "shared margin"])
+def test_singular_pairs(case: str, distance: Distance) -> None:
+    architecture = ConvNet(depth=2, prepend=False)
+    exact, reference = both(architecture)
+    x1, x2 = singular_images(case)
+    block, gradients = cross_and_gradients(exact, x1, x2)
+    own, own_gradient = self_and_gradient(exact, x2)
+    with jax.enable_x64(True):
+        x1, x2 = x1.astype(np.float64), x2.astype(np.float64)
+        expected, expected_gradients = cross_and_gradients(reference, x1, x2)
+        expected_own, expected_own_gradient = self_and_gradient(reference, x2)
+    np.testing.assert_allclose(block, expected, rtol=1e-6)
+    np.testing.assert_allclose(own, expected_own, rtol=1e-6)
+    for got, wanted in zip(gradients, expected_gradients, strict=True):
+        assert distance(got, wanted) < 1e-6
+    assert distance(own_gradient, expected_own_gradient) < 1e-6
+    if case == "duplicates":
+        assert block[0, 1] == own[1, 1]  # an image with its copy is an image with itself
+
+
+def test_images_of_zeros_without_biases() -> None:
+    kernel = ConvNet(depth=1, prepend=True, b_std=0.0).kernel()
+    x = np.zeros((2, 4, 4, 1), np.float32)
+    x[1] = images(1, 4, 4, 1)[0]
+    block, gradient = self_and_gradient(kernel, x)
+    assert np.isfinite(block).all()
+    assert block[0, 0] == block[0, 1] == 0
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_angle_and_segment(dtype: Any) -> None:
+    # 1 - cos(a) = 2 sin(a/2)^2; the segment by its series where it cancels
+    angle = np.concatenate([np.logspace(-5, -1, 200), np.linspace(0.1, np.pi / 2, 500)])
+    acute = 2 * np.sin(angle / 2) ** 2
+    series = angle**3 / 3 - angle**5 / 30 + angle**7 / 840
+    segment = np.where(angle < 0.02, series, np.sin(angle) - angle * np.cos(angle)) / (2 * np.pi)
+    with jax.enable_x64(True):
+        x = jnp.asarray(acute, dtype)
+        root = jnp.sqrt(x)
+        got_angle, got_segment = np.asarray(_angle(x, root)), np.asarray(_segment(x, root))
+    tolerance = 3e-7 if dtype == np.float32 else 1e-14
+    np.testing.assert_allclose(got_angle, angle, rtol=tolerance)
+    scale = np.maximum(segment, 0 if dtype == np.float32 else 1e-3)  # float64 cancels
+    assert (np.abs(got_segment - segment) <= 3 * tolerance * scale).all()
+
+
+# --- what is computed, and what is not
+
+
+def test_offsets_that_matter() -> None:
+    levels = make_levels(ConvNet(depth=3).layers, (32, 32))
+    assert [level.size for level in levels] == [(32, 32), (16, 16), (8, 8)]
+    assert [level.convolutions for level in levels] == [2, 1, 1]
+    assert [level.radius for level in levels] == [(7, 7), (3, 3), (1, 1)]
+    assert levels[-1].pooled_radius == (0, 0)
+    odd = make_levels(ConvNet(depth=3, prepend=False).layers, (28, 15))
+    assert [level.size for level in odd] == [(28, 15), (14, 7), (7, 3)]
+    deep = make_levels(ConvNet(depth=5).layers, (32, 32))
+    assert [level.radius[0] for level in deep] == [31, 15, 7, 3, 1]
+    narrow = make_levels(ConvNet(depth=5).layers, (32, 40))
+    assert narrow[0].radius == (31, 31)
+
+
+def test_which_networks_have_levels() -> None:
+    layers = ConvNet(depth=1).layers
+    assert has_levels(layers)
+    assert has_levels(kernels.Myrtle(depth=10).layers)
+    assert not has_levels(kernels.FullyConnected().layers)
+    assert not has_levels(layers[1:])  # an activation before any convolution
+    assert not has_levels((*layers[:-1], *layers[-2:]))  # flattened twice
+
+
+def test_memory_is_that_of_a_tile() -> None:
+    kernel = ConvNet(depth=1, prepend=False).kernel()
+
+    def temporary_bytes(n1: int, n2: int) -> int:
+        x1, x2 = jnp.ones((n1, 12, 12, 1)), jnp.ones((n2, 12, 12, 1))
+        gradient = jax.jit(jax.grad(lambda x1, x2: kernel.cross(x1, x2).sum(), argnums=(0, 1)))
+        return gradient.lower(x1, x2).compile().memory_analysis().temp_size_in_bytes
+
+    few, many = temporary_bytes(8, 64), temporary_bytes(64, 64)
+    # 56 more images, with their features and the cotangents of these, twice; 3584 more pairs
+    of_an_image = 4 * 4 * (12 * 12 * 2 + 6 * 6 * 2)
+    assert many - few < 56 * 2 * of_an_image + 3584 * 4 * 4
