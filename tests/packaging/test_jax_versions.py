@@ -47,7 +47,13 @@ def _version(environment: Any) -> str:
 
 
 def _check(environment: Any, tmp_path: Path) -> None:
-    tests = ("tests/kernels", "tests/packaging/test_import.py")
-    environment.run("python", "-m", "pytest", "-m", "kernels", *tests, cwd=ROOT)
+    tests = (
+        "tests/kernels",
+        "tests/distributed",
+        "tests/networks",
+        "tests/packaging/test_import.py",
+    )
+    quick = ("-m", "kernels and not slow", "--numprocesses", "2", "--dist", "loadfile")
+    environment.run("python", "-m", "pytest", *quick, *tests, cwd=ROOT)
     environment.run("kernel-distill", "kip", "--steps", "3", "--out", tmp_path / "run")
     assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == 3

@@ -15,11 +15,11 @@ def configure() -> None:
     # XLA's own threads bring nothing to the convolutional kernels: their blocks are shared out
     # over devices (`distributed.on_mesh`)
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if jax.config.read("jax_num_cpu_devices") < 0 and not forced:
+    if jax.config.jax_num_cpu_devices < 0 and not forced:  # type: ignore[attr-defined]
         # where JAX has begun its work in this process, its devices are what they are
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", _cores())
-    if jax.config.read("jax_compilation_cache_dir") is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         cache = Path(user_cache_dir("kernel-distill", appauthor=False)) / "programs"
         jax.config.update("jax_compilation_cache_dir", str(cache))
 
