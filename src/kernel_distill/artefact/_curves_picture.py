@@ -28,7 +28,7 @@ def curves_picture(
     """
     figure = new_figure(11.0, 4.6)
     left, right = figure.subplots(1, 2)
-    figure.subplots_adjust(left=0.06, right=0.985, top=0.78, bottom=0.13, wspace=0.16)
+    figure.subplots_adjust(left=0.06, right=0.97, top=0.78, bottom=0.13, wspace=0.16)
     if title:
         figure.suptitle(title, x=0.06 - 0.025, y=0.965, ha="left", size=14, color=INK)
     validation = _series(metrics, "validation_accuracy")
