@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from kernel_distill.kernels._architectures import Architecture
+from kernel_distill.kernels._blocks import in_blocks
 from kernel_distill.kernels._duals import dual
 from kernel_distill.kernels._kernel import Kernel
 from kernel_distill.kernels._layers import Convolution
@@ -148,15 +149,12 @@ def _entries(
 
 def _features(kernel: ConvolutionalKernel, x: Float[Array, "n height width channel"]) -> Features:
     """`kernel.features`, some images at a time; images on the leading axis."""
-    width = min(PAIRS, len(x))
-    rows = jnp.resize(jnp.arange(len(x)), (-(-len(x) // width), width))
 
     @jax.checkpoint
-    def tile(rows: Int[Array, "pair"]) -> Features:
-        return jax.tree.map(_leading, kernel.features(_minor(x[rows])))
+    def of_some(x: Array) -> Features:
+        return jax.tree.map(_leading, kernel.features(_minor(x)))
 
-    stacked = jax.lax.map(tile, rows)
-    return jax.tree.map(lambda each: each.reshape(-1, *each.shape[2:])[: len(x)], stacked)
+    return in_blocks(of_some, x, min(PAIRS, len(x)))
 
 
 def _minor(x: Array) -> Array:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from kernel_distill._errors import InputError
 from kernel_distill.kernels._architectures import Architecture
+from kernel_distill.kernels._blocks import in_blocks
 from kernel_distill.kernels._kernel import Kernel, KernelKind, check_kind
 from kernel_distill.kernels._layers import Activation, AveragePooling, Convolution, Dense, Flatten
 from kernel_distill.kernels._neural_tangents_import import neural_tangents
@@ -66,15 +67,15 @@ class StaxKernel(Kernel):
         rows = min(len(x1), max(1, pairs // columns))
         columns = min(len(x2), max(1, pairs // rows))
         tile = jax.checkpoint(self._compute)  # computed again in the backward pass
-        return _in_blocks(
-            lambda some1: _in_blocks(lambda some2: tile(some1, some2).T, x2, columns).T, x1, rows
+        return in_blocks(
+            lambda some1: in_blocks(lambda some2: tile(some1, some2).T, x2, columns).T, x1, rows
         )
 
     def of_self(self, x: Float[Array, "n *shape"]) -> Float[Array, "n n"]:
         if len(x) ** 2 <= self._pairs_a_tile(x):
             return self._compute(x, None)
         block = self.cross(x, x)
-        diagonal = _in_blocks(jax.checkpoint(lambda one: self._compute(one, None)[0]), x, 1)
+        diagonal = in_blocks(jax.checkpoint(lambda one: self._compute(one, None)[0]), x, 1)
         return jnp.where(jnp.eye(len(x), dtype=bool), diagonal, (block + block.T) / 2)
 
     def _compute(
@@ -105,17 +106,6 @@ class StaxKernel(Kernel):
         if isinstance(self.architecture, CustomArchitecture):
             return self.architecture.kernel_fn
         return stax_network(self.architecture)[2]
-
-
-def _in_blocks(
-    function: Callable[[Array], Array], x: Float[Array, "n *shape"], rows: int
-) -> Float[Array, "n *rest"]:
-    """`function` of some rows at a time, one after the other; what it returns has as many rows."""
-    padding = -len(x) % rows
-    # a real row again: rows of zeros could make the gradient NaN
-    padded = jnp.concatenate([x, jnp.repeat(x[-1:], padding, axis=0)])
-    blocks = jax.lax.map(function, padded.reshape(-1, rows, *x.shape[1:]))
-    return blocks.reshape(-1, *blocks.shape[2:])[: len(x)]
 
 
 @functools.cache

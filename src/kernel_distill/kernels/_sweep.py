@@ -164,23 +164,9 @@ def _planes(
     return last(m, t, inside(one.stds[-1]), inside(other.stds[-1]))
 
 
-@jax.custom_vjp
 def _half_squared_distance(x1: tuple[Plane, ...], x2: tuple[Plane, ...]) -> Plane:
     squares = [(a - b) ** 2 for a, b in zip(x1, x2, strict=True)]
     return sum(squares[1:], squares[0]) / (2 * len(squares))
-
-
-def _half_squared_distance_backward(
-    saved: tuple[tuple[Plane, ...], ...], bar: Plane
-) -> tuple[tuple[Plane, ...], ...]:
-    x1, x2 = saved
-    towards = [bar * (a - b) / len(x1) for a, b in zip(x1, x2, strict=True)]
-    return tuple(towards), tuple(-each for each in towards)
-
-
-_half_squared_distance.defvjp(
-    lambda x1, x2: (_half_squared_distance(x1, x2), (x1, x2)), _half_squared_distance_backward
-)
 
 
 def _pooled(level: Level, offset: Offset, band: Band, plane: Plane) -> Band:
