@@ -14,17 +14,18 @@ from kernel_distill.kernels._duals import dual
 from kernel_distill.kernels._kernel import Kernel
 from kernel_distill.kernels._layers import Convolution
 from kernel_distill.kernels._levels import Level, make_levels, with_radii
-from kernel_distill.kernels._semivariance import Convolved, Plane, box, surround
+from kernel_distill.kernels._planes import Plane, average, box, from_plane, surround, to_plane
+from kernel_distill.kernels._semivariance import Convolved
 from kernel_distill.kernels._sweep import Side, sweep
 
 # pairs of images that are computed at a time: their planes stay in the caches of a core
-PAIRS = 32
+PAIRS = 16
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Features:
-    """What the kernel needs of each image by itself.
+    """What the kernel needs of each image by itself, as planes of some images side by side.
 
     Attributes:
         sides: of every level.
@@ -60,30 +61,29 @@ class ConvolutionalKernel(Kernel):
         block = jnp.zeros((len(x), len(x)), x.dtype).at[i, j].set(entries)
         return block + jnp.triu(block, 1).T
 
-    def features(self, x: Float[Array, "height width channel pair"]) -> Features:
-        """What is needed of each image alone.
+    def features(self, images: tuple[Plane, ...], n: int) -> Features:
+        """What is needed of each of n images alone; one plane for every channel.
 
         Variances come from the semivariances of the pixels of one image among themselves. The
         last level with convolutions needs those of pixels with themselves, which are zero.
         """
-        levels = self._levels(x)
+        levels = self._levels(images[0], n)
         _, variance = dual(self.architecture.activation)
-        layer = self._layer(tangent=False)
+        layer = self._layer(n, tangent=False)
         last = max(i for i, level in enumerate(levels) if level.convolutions)
         narrow = with_radii(levels[:last])
-        half_variance = jnp.mean(x * x, axis=2) / 2
-        channels = tuple(x[:, :, c] for c in range(x.shape[2]))
-        entering = Side(images=channels, within=None, half_variance=None, stds=())
+        half_variance = sum(x * x for x in images) / (2 * len(images))
+        entering = Side(images=images, within=None, half_variance=None, stds=())
         sides: list[Side] = []
         bands = None
         for i, level in enumerate(levels):
             stds = []
             for _ in range(level.convolutions):
-                summed = 2 * layer.scale * box(surround(half_variance))
+                summed = 2 * layer.scale * box(surround(half_variance, n, (1, 1)), n)
                 stds.append(_square_root(summed + self.architecture.b_std**2))
                 half_variance = variance(stds[-1] ** 2) / 2
             sides.append(replace(entering, stds=tuple(stds)))
-            half_variance = _average(level, half_variance)
+            half_variance = average(half_variance, n, level.pooling)
             # after the last convolution M and half_variance need not be those of pooled
             # features, so long as N is their difference
             within = jnp.zeros_like(half_variance)
@@ -95,37 +95,34 @@ class ConvolutionalKernel(Kernel):
             entering = Side(images=None, within=within, half_variance=half_variance, stds=())
         return Features(tuple(sides), half_variance)
 
-    def pairs(self, one: Features, other: Features) -> Float[Array, "pair"]:
-        """The kernel of pairs of images."""
-        levels = self._levels(one.sides[0].images[0])
-        layer = self._layer(tangent=self.kind == "ntk")
+    def pairs(self, one: Features, other: Features, n: int) -> Float[Array, "pair"]:
+        """The kernel of n pairs of images."""
+        levels = self._levels(one.sides[0].images[0], n)
+        layer = self._layer(n, tangent=self.kind == "ntk")
         bands = None
         for level, side1, side2 in zip(levels, one.sides, other.sides, strict=True):
             bands = sweep(level, layer, bands, side1, side2)
+
+        def mean(plane: Plane) -> Float[Array, "pair"]:
+            return from_plane(plane, n).mean(axis=(1, 2))
+
         m, t = jax.tree.map(lambda band: band[1, 1], bands)
         weight, bias = self.architecture.w_std**2, self.architecture.b_std**2
-        nngp = weight * jnp.mean(one.half_variance + other.half_variance - m, axis=(0, 1)) + bias
-        return nngp if t is None else weight * jnp.mean(t, axis=(0, 1)) + nngp
+        nngp = weight * mean(one.half_variance + other.half_variance - m) + bias
+        return nngp if t is None else weight * mean(t) + nngp
 
-    def _levels(self, x: Float[Array, "height width *rest"]) -> tuple[Level, ...]:
-        return make_levels(self.architecture.layers, (x.shape[0], x.shape[1]))
+    def _levels(self, plane: Plane, n: int) -> tuple[Level, ...]:
+        return make_levels(self.architecture.layers, (len(plane), plane.shape[1] // n))
 
-    def _layer(self, *, tangent: bool) -> Convolved:
+    def _layer(self, pairs: int, *, tangent: bool) -> Convolved:
         scale = self.architecture.w_std**2 / Convolution().size ** 2
-        return Convolved(self.architecture.activation, scale, tangent, rim=True)
+        return Convolved(self.architecture.activation, scale, tangent, pairs)
 
 
 def _square_root(x: Plane) -> Plane:
     """With a derivative of zero at zero."""
     positive = x > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
-
-
-def _average(level: Level, plane: Plane) -> Float[Array, "pooled_height pooled_width pair"]:
-    side = level.pooling
-    height, width = level.pooled_size
-    windows = plane[: side * height, : side * width].reshape(height, side, width, side, -1)
-    return windows.mean(axis=(1, 3))
 
 
 def _entries(
@@ -152,17 +149,11 @@ def _features(kernel: ConvolutionalKernel, x: Float[Array, "n height width chann
 
     @jax.checkpoint
     def of_some(x: Array) -> Features:
-        return jax.tree.map(_leading, kernel.features(_minor(x)))
+        channels = tuple(to_plane(x[..., channel]) for channel in range(x.shape[-1]))
+        features = kernel.features(channels, len(x))
+        return jax.tree.map(lambda plane: from_plane(plane, len(x)), features)
 
     return in_blocks(of_some, x, min(PAIRS, len(x)))
-
-
-def _minor(x: Array) -> Array:
-    return jnp.moveaxis(x, 0, -1)
-
-
-def _leading(x: Array) -> Array:
-    return jnp.moveaxis(x, -1, 0)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -174,16 +165,16 @@ def _tiles(
     columns: Int[Array, "tile pair"],
 ) -> Float[Array, "tile pair"]:
     """The entries, tile by tile; the backward pass holds one tile's intermediates at a time."""
-    return jax.lax.map(lambda at: kernel.pairs(*_taken(features1, features2, *at)), (rows, columns))
+
+    def of_tile(tile: tuple[Array, Array]) -> Float[Array, "pair"]:
+        taken = (_taken(*each) for each in zip((features1, features2), tile, strict=True))
+        return kernel.pairs(*taken, rows.shape[1])
+
+    return jax.lax.map(of_tile, (rows, columns))
 
 
-def _taken(
-    features1: Features, features2: Features, i: Array, j: Array
-) -> tuple[Features, Features]:
-    return (
-        jax.tree.map(lambda x: _minor(x[i]), features1),
-        jax.tree.map(lambda x: _minor(x[j]), features2),
-    )
+def _taken(features: Features, index: Int[Array, "pair"]) -> Features:
+    return jax.tree.map(lambda images: to_plane(images[index]), features)
 
 
 def _forward(kernel: ConvolutionalKernel, *arguments: Any) -> tuple[Array, Any]:
@@ -194,11 +185,16 @@ def _backward(kernel: ConvolutionalKernel, arguments: Any, entries_bar: Array) -
     features1, features2, rows, columns = arguments
 
     def add_tile(bars: Any, tile: Any) -> Any:
-        i, j, bar = tile
-        _, pull = jax.vjp(kernel.pairs, *_taken(features1, features2, i, j))
+        *indices, bar = tile
+        pairs = functools.partial(kernel.pairs, n=len(bar))
+        _, pull = jax.vjp(pairs, *map(_taken, (features1, features2), indices))
+
+        def add(index: Array, whole: Array, part: Plane) -> Array:
+            return whole.at[index].add(from_plane(part, len(bar)))
+
         added = [
-            jax.tree.map(lambda whole, part, k=k: whole.at[k].add(_leading(part)), whole, parts)
-            for k, whole, parts in zip((i, j), bars, pull(bar), strict=True)
+            jax.tree.map(functools.partial(add, index), *each)
+            for index, *each in zip(indices, bars, pull(bar), strict=True)
         ]
         return tuple(added), None
 

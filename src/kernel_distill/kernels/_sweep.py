@@ -5,7 +5,7 @@ offset, and once more in the backward pass, which computes them anew.
 """
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,17 +13,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from kernel_distill.kernels._levels import Level
-from kernel_distill.kernels._semivariance import Convolved, Plane, inside, surround
+from kernel_distill.kernels._planes import Plane, repeated, surround, window
+from kernel_distill.kernels._semivariance import Convolved
 
 # a plane for every offset that matters, with a margin of one offset around
-Band = Float[Array, "down across pooled_height pooled_width pair"]
+Band = Float[Array, "down across pooled_height pooled_width_pair"]
 Bands = tuple[Band, Band | None]
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Side:
-    """What a level needs of the images on one side of its pairs, [height, width, pair] each.
+    """What a level needs of the images on one side of its pairs, as planes.
 
     Attributes:
         images: at the first level, the images themselves, a plane for every channel.
@@ -53,17 +54,18 @@ def sweep(level: Level, layer: Convolved, entering: Any, one: Side, other: Side)
     Returns:
         A plane for every offset, and around them a margin that holds no meaning.
     """
-    sides = _surrounded(level, one, other)
-    dtype = jax.tree.leaves(one)[0].dtype
-    radius, pairs = level.pooled_radius, jax.tree.leaves(one)[0].shape[-1]
-    shape = (2 * radius[0] + 3, 2 * radius[1] + 3, *level.pooled_size, pairs)
-    nothing = (jnp.zeros(shape, dtype), jnp.zeros(shape, dtype) if layer.tangent else None)
+    sides = _surrounded(level, layer, one, other)
+    down, across = level.pooled_radius
+    height, width = level.pooled_size
+    shape = 2 * down + 3, 2 * across + 3, height, width * layer.pairs
+    zeros = jnp.zeros(shape, jax.tree.leaves(one)[0].dtype)
 
     def add_offset(k: Int[Array, ""], bands: Bands) -> Bands:
         offset = _offset(level, k)
-        planes = _planes(layer, *_at(offset, entering, *sides))
-        return jax.tree.map(functools.partial(_pooled, level, offset), bands, planes)
+        planes = _planes(layer, *_at(layer, offset, entering, *sides))
+        return jax.tree.map(functools.partial(_pooled, level, layer, offset), bands, planes)
 
+    nothing = zeros, zeros if layer.tangent else None
     return jax.lax.fori_loop(0, _offsets(level), add_offset, nothing)
 
 
@@ -73,20 +75,22 @@ def _forward(level: Level, layer: Convolved, *arguments: Any) -> tuple[Bands, An
 
 def _backward(level: Level, layer: Convolved, arguments: Any, bands_bar: Bands) -> Any:
     entering, one, other = arguments
-    sides, unsurround = jax.vjp(functools.partial(_surrounded, level), one, other)
-    bands_bar = jax.tree.map(_without_margin, bands_bar)
-    repeated = jax.tree.map(functools.partial(_repeated, level), bands_bar)
+    sides, unsurround = jax.vjp(functools.partial(_surrounded, level, layer), one, other)
+    whole_bar = jax.tree.map(functools.partial(_repeated, level, layer), bands_bar)
 
     def add_offset(k: Int[Array, ""], bars: Any) -> Any:
         offset = _offset(level, k)
         entering_bar, one_bar, other_bar = bars
-        _, pull = jax.vjp(functools.partial(_planes, layer), *_at(offset, entering, *sides))
-        planes_bar = jax.tree.map(functools.partial(_unpooled, level, offset), repeated)
-        here_bar, one_here, other_here = pull(planes_bar)
+        _, pull = jax.vjp(
+            functools.partial(_planes, layer), *_at(layer, offset, entering, *sides)
+        )
+        unpooled = functools.partial(_unpooled, level, layer, offset)
+        here_bar, one_here, other_here = pull(jax.tree.map(unpooled, whole_bar))
+        add = functools.partial(_add, layer, offset)
         return (
             jax.tree.map(lambda band, plane: _put(band, plane, offset), entering_bar, here_bar),
             jax.tree.map(jnp.add, one_bar, one_here),
-            jax.tree.map(lambda whole, part: _add(whole, part, offset), other_bar, other_here),
+            jax.tree.map(add, other_bar, other_here),
         )
 
     nothing = jax.tree.map(jnp.zeros_like, (entering, *sides))
@@ -108,34 +112,56 @@ def _offset(level: Level, k: Int[Array, ""]) -> Offset:
     return k // across, k % across
 
 
-def _surrounded(level: Level, one: Side, other: Side) -> tuple[Side, Side]:
-    """Both sides with zeros around: for the convolution, and the other for its offsets too."""
-    reach = level.radius[0] + 1, level.radius[1] + 1
-    return jax.tree.map(surround, one), jax.tree.map(lambda x: surround(x, reach), other)
+def _surrounded(level: Level, layer: Convolved, one: Side, other: Side) -> tuple[Side, Side]:
+    """Both sides with zeros around, and the other with more of them, for its offsets.
+
+    A convolution takes a pixel from every edge: what enters the level has a rim of as many pixels
+    as there are convolutions, and every result one less.
+    """
+
+    def with_rims(side: Side, reach: tuple[int, int]) -> Side:
+        def rim(x: Plane, more: int) -> Plane:
+            return surround(x, layer.pairs, (reach[0] + more, reach[1] + more))
+
+        entering = functools.partial(rim, more=level.convolutions)
+        return Side(
+            images=jax.tree.map(entering, side.images),
+            within=jax.tree.map(entering, side.within),
+            half_variance=jax.tree.map(entering, side.half_variance),
+            stds=tuple(
+                rim(std, level.convolutions - 1 - number) for number, std in enumerate(side.stds)
+            ),
+        )
+
+    return with_rims(one, (0, 0)), with_rims(other, level.radius)
 
 
-def _at(offset: Offset, entering: Bands | None, one: Side, other: Side) -> Any:
+def _at(
+    layer: Convolved, offset: Offset, entering: Bands | None, one: Side, other: Side
+) -> tuple[Any, Side, Side]:
     """What goes into one offset's planes."""
-    size = jax.tree.leaves(one)[0].shape[:2]
+    start = offset[0], offset[1] * layer.pairs
 
-    def moved(x: Array) -> Array:
-        start: tuple[Any, ...] = (*offset, *(0,) * (x.ndim - 2))
-        return jax.lax.dynamic_slice(x, start, (*size, *x.shape[2:]))
+    def plane(band: Band) -> Plane:
+        return jax.lax.dynamic_slice(band, _place(offset), (1, 1, *band.shape[2:]))[0, 0]
 
-    def plane(band: Array) -> Array:
-        start = (offset[0] + 1, offset[1] + 1, 0, 0, 0)
-        return jax.lax.dynamic_slice(band, start, (1, 1, *band.shape[2:]))[0, 0]
+    def moved(like: Plane, x: Plane) -> Plane:
+        return jax.lax.dynamic_slice(x, start, like.shape)
 
-    return jax.tree.map(plane, entering), one, jax.tree.map(moved, other)
+    return jax.tree.map(plane, entering), one, jax.tree.map(moved, one, other)
 
 
-def _put(band: Array, plane: Plane, offset: Offset) -> Array:
-    start = (offset[0] + 1, offset[1] + 1, 0, 0, 0)
-    return jax.lax.dynamic_update_slice(band, plane[None, None], start)
+def _place(offset: Offset) -> tuple[Any, ...]:
+    """Where a band holds an offset's plane."""
+    return offset[0] + 1, offset[1] + 1, 0, 0
 
 
-def _add(whole: Array, part: Array, offset: Offset) -> Array:
-    start: tuple[Any, ...] = (*offset, *(0,) * (whole.ndim - 2))
+def _put(band: Band, plane: Plane, offset: Offset) -> Band:
+    return jax.lax.dynamic_update_slice(band, plane[None, None], _place(offset))
+
+
+def _add(layer: Convolved, offset: Offset, whole: Plane, part: Plane) -> Plane:
+    start = offset[0], offset[1] * layer.pairs
     present = jax.lax.dynamic_slice(whole, start, part.shape)
     return jax.lax.dynamic_update_slice(whole, present + part, start)
 
@@ -147,21 +173,19 @@ def _planes(
     if here is None:
         m, t = _half_squared_distance(one.images, other.images), None
     else:
-        m, t = here
+        rim = (len(one.stds), len(one.stds))
+        m, t = (None if x is None else surround(x, layer.pairs, rim) for x in here)
         within = one.within + other.within
-        apart = surround(m) - within
+        apart = m - within
         # equal images are not apart, whatever rounding says of two sums that should be equal
         apart = jnp.where(apart > 8 * jnp.finfo(apart.dtype).eps * within, apart, 0)
         # outside of an image, where half_variance is zero, so are the features
         real = one.half_variance * other.half_variance > 0
         m = jnp.where(real, apart, one.half_variance + other.half_variance)
-        t = None if t is None else jnp.where(real, surround(t), 0)
-    for std1, std2 in zip(one.stds[:-1], other.stds[:-1], strict=True):
+        t = None if t is None else jnp.where(real, t, 0)
+    for std1, std2 in zip(one.stds, other.stds, strict=True):
         m, t = layer(m, t, std1, std2)
-    if not one.stds:
-        return inside(m), None if t is None else inside(t)
-    last = replace(layer, rim=False)
-    return last(m, t, inside(one.stds[-1]), inside(other.stds[-1]))
+    return m, t
 
 
 def _half_squared_distance(x1: tuple[Plane, ...], x2: tuple[Plane, ...]) -> Plane:
@@ -169,58 +193,46 @@ def _half_squared_distance(x1: tuple[Plane, ...], x2: tuple[Plane, ...]) -> Plan
     return sum(squares[1:], squares[0]) / (2 * len(squares))
 
 
-def _pooled(level: Level, offset: Offset, band: Band, plane: Plane) -> Band:
-    """Adds a plane to those pooled planes that it belongs to.
-
-    Pixel a of a window is paired with pixel a + d - s D of the window at offset D: where that is
-    a pixel of the window, D = (d + a) // s.
-    """
-    for rows, columns, start in _windows(level, offset):
-        part = plane[rows, columns][None, None] / level.pooling**4
-        present = jax.lax.dynamic_slice(band, start, part.shape)
-        band = jax.lax.dynamic_update_slice(band, present + part, start)
+def _pooled(level: Level, layer: Convolved, offset: Offset, band: Band, plane: Plane) -> Band:
+    """Adds a plane to those pooled planes that it belongs to."""
+    for row, column, place in _windows(level, offset):
+        part = window(plane, layer.pairs, level.pooling, row, column)[None, None]
+        present = jax.lax.dynamic_slice(band, place, part.shape)
+        band = jax.lax.dynamic_update_slice(band, present + part / level.pooling**4, place)
     return band
 
 
-def _repeated(level: Level, band: Band) -> Float[Array, "down across height width pair"]:
+def _repeated(level: Level, layer: Convolved, band: Band) -> Float[Array, "down across h w_pair"]:
     """Pooled planes with every pixel repeated all over its window, as `_unpooled` takes them."""
-    repeated = band.repeat(level.pooling, axis=2).repeat(level.pooling, axis=3)
-    rest = [
-        (0, size - level.pooling * pooled)
-        for size, pooled in zip(level.size, level.pooled_size, strict=True)
-    ]
-    return jnp.pad(repeated / level.pooling**4, ((0, 0), (0, 0), *rest, (0, 0)))
+    shape = level.size[0], level.size[1] * layer.pairs
+    return repeated(band / level.pooling**4, layer.pairs, level.pooling, shape)
 
 
-def _unpooled(level: Level, offset: Offset, repeated: Array) -> Plane:
+def _unpooled(level: Level, layer: Convolved, offset: Offset, whole: Array) -> Plane:
     """The transpose of `_pooled`, with respect to the plane.
 
     A choice between whole planes: XLA would interleave smaller ones element by element.
     """
-    row, column = (jnp.arange(size) % level.pooling for size in level.size)
-    result = jnp.zeros(repeated.shape[2:], repeated.dtype)
-    for rows, columns, start in _windows(level, offset):
-        plane = jax.lax.dynamic_slice(repeated, start, (1, 1, *repeated.shape[2:]))[0, 0]
-        here = (row == rows.start)[:, None, None] & (column == columns.start)[None, :, None]
-        result = jnp.where(here, plane, result)
+    rows = jnp.arange(level.size[0])[:, None] % level.pooling
+    columns = jnp.arange(level.size[1] * layer.pairs) // layer.pairs % level.pooling
+    result = jnp.zeros(whole.shape[2:], whole.dtype)
+    for row, column, place in _windows(level, offset):
+        plane = jax.lax.dynamic_slice(whole, place, (1, 1, *whole.shape[2:]))[0, 0]
+        result = jnp.where((rows == row) & (columns == column), plane, result)
     return result
 
 
-def _windows(level: Level, offset: Offset) -> list[tuple[slice, slice, tuple[Any, ...]]]:
-    """For each pixel of a window: its rows, its columns, and where in a band its pairs go."""
+def _windows(level: Level, offset: Offset) -> list[tuple[int, int, tuple[Any, ...]]]:
+    """For each pixel of a window: its row, its column, and where in a band its pairs go.
+
+    Pixel a of a window is paired with pixel a + d - s D of the window at offset D: where that is
+    a pixel of the window, D = (d + a) // s.
+    """
     side = level.pooling
-    slices = [[slice(a, side * (size // side), side) for a in range(side)] for size in level.size]
     starts = [
         [(d - r + a) // side + pooled_r + 1 for a in range(side)]
         for d, r, pooled_r in zip(offset, level.radius, level.pooled_radius, strict=True)
     ]
     return [
-        (slices[0][a], slices[1][b], (starts[0][a], starts[1][b], 0, 0, 0))
-        for a in range(side)
-        for b in range(side)
+        (a, b, (starts[0][a], starts[1][b], 0, 0)) for a in range(side) for b in range(side)
     ]
-
-
-def _without_margin(bar: Band) -> Band:
-    """What is in the margin counts for nothing, whatever the caller says."""
-    return surround(bar[1:-1, 1:-1])
