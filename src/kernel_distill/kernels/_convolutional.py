@@ -61,29 +61,29 @@ class ConvolutionalKernel(Kernel):
         block = jnp.zeros((len(x), len(x)), x.dtype).at[i, j].set(entries)
         return block + jnp.triu(block, 1).T
 
-    def features(self, images: tuple[Plane, ...], n: int) -> Features:
-        """What is needed of each of n images alone; one plane for every channel.
+    def features(self, images: tuple[Plane, ...], pairs: int) -> Features:
+        """What is needed of each of some images alone; a plane for every channel.
 
         Variances come from the semivariances of the pixels of one image among themselves. The
         last level with convolutions needs those of pixels with themselves, which are zero.
         """
-        levels = self._levels(images[0], n)
+        levels = self._levels(images[0], pairs)
         _, variance = dual(self.architecture.activation)
-        layer = self._layer(n, tangent=False)
+        layer = self._layer(pairs, tangent=False)
         last = max(i for i, level in enumerate(levels) if level.convolutions)
         narrow = with_radii(levels[:last])
-        half_variance = sum(x * x for x in images) / (2 * len(images))
+        half_variance: Plane = sum((x * x for x in images[1:]), images[0] ** 2) / (2 * len(images))
         entering = Side(images=images, within=None, half_variance=None, stds=())
         sides: list[Side] = []
         bands = None
         for i, level in enumerate(levels):
             stds = []
             for _ in range(level.convolutions):
-                summed = 2 * layer.scale * box(surround(half_variance, n, (1, 1)), n)
+                summed = 2 * layer.scale * box(surround(half_variance, pairs, (1, 1)), pairs)
                 stds.append(_square_root(summed + self.architecture.b_std**2))
                 half_variance = variance(stds[-1] ** 2) / 2
             sides.append(replace(entering, stds=tuple(stds)))
-            half_variance = average(half_variance, n, level.pooling)
+            half_variance = average(half_variance, pairs, level.pooling)
             # after the last convolution M and half_variance need not be those of pooled
             # features, so long as N is their difference
             within = jnp.zeros_like(half_variance)
@@ -95,24 +95,27 @@ class ConvolutionalKernel(Kernel):
             entering = Side(images=None, within=within, half_variance=half_variance, stds=())
         return Features(tuple(sides), half_variance)
 
-    def pairs(self, one: Features, other: Features, n: int) -> Float[Array, "pair"]:
-        """The kernel of n pairs of images."""
-        levels = self._levels(one.sides[0].images[0], n)
-        layer = self._layer(n, tangent=self.kind == "ntk")
+    def of_pairs(self, one: Features, other: Features, pairs: int) -> Float[Array, "pair"]:
+        """The kernel of pairs of images, side by side."""
+        levels = self._levels(one.sides[0].images[0], pairs)
+        layer = self._layer(pairs, tangent=self.kind == "ntk")
         bands = None
         for level, side1, side2 in zip(levels, one.sides, other.sides, strict=True):
             bands = sweep(level, layer, bands, side1, side2)
 
         def mean(plane: Plane) -> Float[Array, "pair"]:
-            return from_plane(plane, n).mean(axis=(1, 2))
+            return from_plane(plane, pairs).mean(axis=(1, 2))
 
         m, t = jax.tree.map(lambda band: band[1, 1], bands)
         weight, bias = self.architecture.w_std**2, self.architecture.b_std**2
-        nngp = weight * mean(one.half_variance + other.half_variance - m) + bias
+        n = one.half_variance + other.half_variance - m
+        # exactly zero without rounding errors where features of one image are
+        n = jnp.where(one.half_variance * other.half_variance > 0, n, 0)
+        nngp = weight * mean(n) + bias
         return nngp if t is None else weight * mean(t) + nngp
 
-    def _levels(self, plane: Plane, n: int) -> tuple[Level, ...]:
-        return make_levels(self.architecture.layers, (len(plane), plane.shape[1] // n))
+    def _levels(self, plane: Plane, pairs: int) -> tuple[Level, ...]:
+        return make_levels(self.architecture.layers, (len(plane), plane.shape[1] // pairs))
 
     def _layer(self, pairs: int, *, tangent: bool) -> Convolved:
         scale = self.architecture.w_std**2 / Convolution().size ** 2
@@ -167,8 +170,8 @@ def _tiles(
     """The entries, tile by tile; the backward pass holds one tile's intermediates at a time."""
 
     def of_tile(tile: tuple[Array, Array]) -> Float[Array, "pair"]:
-        taken = (_taken(*each) for each in zip((features1, features2), tile, strict=True))
-        return kernel.pairs(*taken, rows.shape[1])
+        one, other = map(_taken, (features1, features2), tile)
+        return kernel.of_pairs(one, other, rows.shape[1])
 
     return jax.lax.map(of_tile, (rows, columns))
 
@@ -186,8 +189,8 @@ def _backward(kernel: ConvolutionalKernel, arguments: Any, entries_bar: Array) -
 
     def add_tile(bars: Any, tile: Any) -> Any:
         *indices, bar = tile
-        pairs = functools.partial(kernel.pairs, n=len(bar))
-        _, pull = jax.vjp(pairs, *map(_taken, (features1, features2), indices))
+        of_pairs = functools.partial(kernel.of_pairs, pairs=len(bar))
+        _, pull = jax.vjp(of_pairs, *map(_taken, (features1, features2), indices))
 
         def add(index: Array, whole: Array, part: Plane) -> Array:
             return whole.at[index].add(from_plane(part, len(bar)))

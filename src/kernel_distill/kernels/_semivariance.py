@@ -87,18 +87,21 @@ def _relu_forward(
     u = run(functools.partial(_one_minus_cosine, layer), m, std1, std2)
     m_out, t_out = run(_activated, u, std1, std2), None
     if layer.tangent:
-        t_out = run(functools.partial(_tangent, layer), t, u, std1, std2)
+        t_out = run(lambda *each: _convolved_tangent(layer, *each) * _k0(each[1]), t, u, std1, std2)
     return (m_out, t_out), (u, t, std1, std2)
 
 
 def _relu_backward(
-    layer: Convolved, saved: Any, cotangents: tuple[Plane, Plane | None]
+    layer: Convolved, saved: Any, cotangents: Any
 ) -> tuple[Wider, Wider | None, Plane, Plane]:
     u, t, std1, std2 = saved
     m_bar, t_bar = cotangents
     run = functools.partial(stage, never_negative=_middle(std1))
     if layer.tangent:
-        singular = run(functools.partial(_singular, layer), t_bar, t, u, std1, std2)
+        singular = run(
+            lambda t_bar, *each: _singular(t_bar, _convolved_tangent(layer, *each), *each[1:]),
+            *(t_bar, t, u, std1, std2),
+        )
     else:  # arrays all the same, so that there is one backward pass: XLA drops zeros
         t_bar = singular = jnp.zeros_like(u)
 
@@ -109,8 +112,8 @@ def _relu_backward(
 
     m_in = spread(functools.partial(_of_m, layer), m_bar, t_bar, u, singular)
     t_in = None if t is None else spread(lambda t, u: layer.scale * t * _k0(u), t_bar, u)
-    bars = m_bar, t_bar, u, singular
-    return m_in, t_in, _of_std(*bars, std1, std2), _of_std(*bars, std2, std1)
+    of_std = functools.partial(_of_std, m_bar, t_bar, u, singular)
+    return m_in, t_in, of_std(mine=std1, other=std2), of_std(mine=std2, other=std1)
 
 
 _relu.defvjp(_relu_forward, _relu_backward)
@@ -185,25 +188,19 @@ def _activated(u: Plane, std1: Plane, std2: Plane) -> Plane:
     return (std1 - std2) ** 2 / 4 + std1 * std2 * apart
 
 
-def _tangent(layer: Convolved, t: Wider | None, u: Plane, std1: Plane, std2: Plane) -> Plane:
-    """T: the sum over the neighbourhood and N = s s' (1 - u), times k0."""
-    before = std1 * std2 * (1 - u)
-    if t is not None:
-        before = layer.scale * box(t, layer.pairs) + before
-    return before * _k0(u)
-
-
-def _singular(
-    layer: Convolved, t_bar: Plane, t: Wider | None, u: Plane, std1: Plane, std2: Plane
+def _convolved_tangent(
+    layer: Convolved, t: Wider | None, u: Plane, std1: Plane, std2: Plane
 ) -> Plane:
+    """T of the convolved features: the sum over the neighbourhood, and N = s s' (1 - u)."""
+    n = std1 * std2 * (1 - u)
+    return n if t is None else layer.scale * box(t, layer.pairs) + n
+
+
+def _singular(t_bar: Plane, convolved: Plane, u: Plane, std1: Plane, std2: Plane) -> Plane:
     """T's cotangent through the angle. Where both features are equal k0 has a kink: zero there."""
-    product = std1 * std2
-    before = product * (1 - u)
-    if t is not None:
-        before = layer.scale * box(t, layer.pairs) + before
-    divisor = 2 * np.pi * _sine(u) * product
+    divisor = 2 * np.pi * _sine(u) * std1 * std2
     positive = divisor > 0
-    return jnp.where(positive, t_bar * before / jnp.where(positive, divisor, 1), 0)
+    return jnp.where(positive, t_bar * convolved / jnp.where(positive, divisor, 1), 0)
 
 
 def _of_m(layer: Convolved, m_bar: Plane, t_bar: Plane, u: Plane, singular: Plane) -> Plane:
@@ -211,7 +208,7 @@ def _of_m(layer: Convolved, m_bar: Plane, t_bar: Plane, u: Plane, singular: Plan
 
 
 def _of_std(
-    m_bar: Plane, t_bar: Plane, u: Plane, singular: Plane, mine: Plane, other: Plane
+    m_bar: Plane, t_bar: Plane, u: Plane, singular: Plane, *, mine: Plane, other: Plane
 ) -> Plane:
     """The cotangent of the standard deviation `mine`, the other one being `other`."""
     k0 = _k0(u)

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from kernel_distill.kernels._levels import Level
-from kernel_distill.kernels._planes import Plane, repeated, surround, window
+from kernel_distill.kernels._planes import Plane, surround
 from kernel_distill.kernels._semivariance import Convolved
 
 # a plane for every offset that matters, with a margin of one offset around
-Band = Float[Array, "down across pooled_height pooled_width_pair"]
+Band = Float[Array, "_down _across _height _width_pair"]
 Bands = tuple[Band, Band | None]
 
 
@@ -56,17 +56,17 @@ def sweep(level: Level, layer: Convolved, entering: Any, one: Side, other: Side)
     """
     sides = _surrounded(level, layer, one, other)
     down, across = level.pooled_radius
-    height, width = level.pooled_size
-    shape = 2 * down + 3, 2 * across + 3, height, width * layer.pairs
+    shape = 2 * down + 3, 2 * across + 3, level.pooled_size[0], level.size[1] * layer.pairs
     zeros = jnp.zeros(shape, jax.tree.leaves(one)[0].dtype)
 
     def add_offset(k: Int[Array, ""], bands: Bands) -> Bands:
         offset = _offset(level, k)
         planes = _planes(layer, *_at(layer, offset, entering, *sides))
-        return jax.tree.map(functools.partial(_pooled, level, layer, offset), bands, planes)
+        return jax.tree.map(functools.partial(_add_rows, level, layer, offset), bands, planes)
 
     nothing = zeros, zeros if layer.tangent else None
-    return jax.lax.fori_loop(0, _offsets(level), add_offset, nothing)
+    bands = jax.lax.fori_loop(0, _offsets(level), add_offset, nothing)
+    return jax.tree.map(functools.partial(_columns_together, level, layer), bands)
 
 
 def _forward(level: Level, layer: Convolved, *arguments: Any) -> tuple[Bands, Any]:
@@ -81,9 +81,7 @@ def _backward(level: Level, layer: Convolved, arguments: Any, bands_bar: Bands) 
     def add_offset(k: Int[Array, ""], bars: Any) -> Any:
         offset = _offset(level, k)
         entering_bar, one_bar, other_bar = bars
-        _, pull = jax.vjp(
-            functools.partial(_planes, layer), *_at(layer, offset, entering, *sides)
-        )
+        _, pull = jax.vjp(functools.partial(_planes, layer), *_at(layer, offset, entering, *sides))
         unpooled = functools.partial(_unpooled, level, layer, offset)
         here_bar, one_here, other_here = pull(jax.tree.map(unpooled, whole_bar))
         add = functools.partial(_add, layer, offset)
@@ -174,7 +172,8 @@ def _planes(
         m, t = _half_squared_distance(one.images, other.images), None
     else:
         rim = (len(one.stds), len(one.stds))
-        m, t = (None if x is None else surround(x, layer.pairs, rim) for x in here)
+        m = surround(here[0], layer.pairs, rim)
+        t = None if here[1] is None else surround(here[1], layer.pairs, rim)
         within = one.within + other.within
         apart = m - within
         # equal images are not apart, whatever rounding says of two sums that should be equal
@@ -193,33 +192,61 @@ def _half_squared_distance(x1: tuple[Plane, ...], x2: tuple[Plane, ...]) -> Plan
     return sum(squares[1:], squares[0]) / (2 * len(squares))
 
 
-def _pooled(level: Level, layer: Convolved, offset: Offset, band: Band, plane: Plane) -> Band:
-    """Adds a plane to those pooled planes that it belongs to."""
+# Pooling takes the columns of a window together only after the last offset: each is short (a
+# number a pair), and the loops over them slow. Until then a pooled plane has all columns.
+
+
+def _add_rows(level: Level, layer: Convolved, offset: Offset, band: Band, plane: Plane) -> Band:
+    """Adds every pixel of a plane to the pooled plane that it belongs to."""
+    columns = _within_window(level, layer)[1]
+    height = level.pooled_size[0] * level.pooling
     for row, column, place in _windows(level, offset):
-        part = window(plane, layer.pairs, level.pooling, row, column)[None, None]
-        present = jax.lax.dynamic_slice(band, place, part.shape)
-        band = jax.lax.dynamic_update_slice(band, present + part / level.pooling**4, place)
+        part = jnp.where(columns == column, plane[row : height : level.pooling], 0)
+        here = jax.lax.dynamic_slice(band, place, (1, 1, *part.shape)) + part
+        band = jax.lax.dynamic_update_slice(band, here, place)
     return band
 
 
-def _repeated(level: Level, layer: Convolved, band: Band) -> Float[Array, "down across h w_pair"]:
-    """Pooled planes with every pixel repeated all over its window, as `_unpooled` takes them."""
-    shape = level.size[0], level.size[1] * layer.pairs
-    return repeated(band / level.pooling**4, layer.pairs, level.pooling, shape)
+def _columns_together(level: Level, layer: Convolved, band: Band) -> Band:
+    side, width = level.pooling, level.pooled_size[1]
+    filled = band[..., : width * side * layer.pairs]
+    windows = filled.reshape(*band.shape[:3], width, side, layer.pairs)
+    return windows.sum(axis=4).reshape(*band.shape[:3], -1) / side**4
 
 
-def _unpooled(level: Level, layer: Convolved, offset: Offset, whole: Array) -> Plane:
-    """The transpose of `_pooled`, with respect to the plane.
+def _repeated(level: Level, layer: Convolved, band: Band) -> Band:
+    """Pooled planes with every pixel repeated all over its window."""
+    side = level.pooling
+    pixels = band.reshape(*band.shape[:3], -1, layer.pairs) / side**4
+    whole = pixels.repeat(side, axis=2).repeat(side, axis=3)
+    rest = [
+        (0, size - side * pooled)
+        for size, pooled in zip(level.size, level.pooled_size, strict=True)
+    ]
+    whole = jnp.pad(whole, ((0, 0), (0, 0), *rest, (0, 0)))
+    return whole.reshape(*whole.shape[:3], -1)
+
+
+def _unpooled(level: Level, layer: Convolved, offset: Offset, repeated: Band) -> Plane:
+    """The transpose of the pooling, with respect to the plane of an offset.
 
     A choice between whole planes: XLA would interleave smaller ones element by element.
     """
-    rows = jnp.arange(level.size[0])[:, None] % level.pooling
-    columns = jnp.arange(level.size[1] * layer.pairs) // layer.pairs % level.pooling
-    result = jnp.zeros(whole.shape[2:], whole.dtype)
+    rows, columns = _within_window(level, layer)
+    result = jnp.zeros(repeated.shape[2:], repeated.dtype)
     for row, column, place in _windows(level, offset):
-        plane = jax.lax.dynamic_slice(whole, place, (1, 1, *whole.shape[2:]))[0, 0]
-        result = jnp.where((rows == row) & (columns == column), plane, result)
+        plane = jax.lax.dynamic_slice(repeated, place, (1, 1, *repeated.shape[2:]))[0, 0]
+        result = jnp.where((rows[:, None] == row) & (columns == column), plane, result)
     return result
+
+
+def _within_window(level: Level, layer: Convolved) -> tuple[Int[Array, "h"], Int[Array, "w"]]:
+    """Where in its window each row of a plane is, and each number of a row."""
+    height, width = level.size
+    return (
+        jnp.arange(height) % level.pooling,
+        jnp.arange(width * layer.pairs) // layer.pairs % level.pooling,
+    )
 
 
 def _windows(level: Level, offset: Offset) -> list[tuple[int, int, tuple[Any, ...]]]:
@@ -233,6 +260,4 @@ def _windows(level: Level, offset: Offset) -> list[tuple[int, int, tuple[Any, ..
         [(d - r + a) // side + pooled_r + 1 for a in range(side)]
         for d, r, pooled_r in zip(offset, level.radius, level.pooled_radius, strict=True)
     ]
-    return [
-        (a, b, (starts[0][a], starts[1][b], 0, 0)) for a in range(side) for b in range(side)
-    ]
+    return [(a, b, (starts[0][a], starts[1][b], 0, 0)) for a in range(side) for b in range(side)]
