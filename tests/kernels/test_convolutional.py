@@ -12,7 +12,6 @@ import pytest
 from kernel_distill import kernels
 from kernel_distill.kernels._convolutional import PAIRS, ConvolutionalKernel
 from kernel_distill.kernels._levels import has_levels, make_levels
-from kernel_distill.kernels._semivariance import _angle, _segment
 
 pytestmark = pytest.mark.kernels
 
@@ -191,23 +190,6 @@ def test_images_of_zeros_without_biases() -> None:
     assert np.isfinite(block).all()
     assert block[0, 0] == block[0, 1] == 0
     assert np.isfinite(gradient).all()
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_angle_and_segment(dtype: Any) -> None:
-    # 1 - cos(a) = 2 sin(a/2)^2; the segment by its series where it cancels
-    angle = np.concatenate([np.logspace(-5, -1, 200), np.linspace(0.1, np.pi / 2, 500)])
-    acute = 2 * np.sin(angle / 2) ** 2
-    series = angle**3 / 3 - angle**5 / 30 + angle**7 / 840
-    segment = np.where(angle < 0.02, series, np.sin(angle) - angle * np.cos(angle)) / (2 * np.pi)
-    with jax.enable_x64(True):
-        x = jnp.asarray(acute, dtype)
-        root = jnp.sqrt(x)
-        got_angle, got_segment = np.asarray(_angle(x, root)), np.asarray(_segment(x, root))
-    tolerance = 3e-7 if dtype == np.float32 else 1e-14
-    np.testing.assert_allclose(got_angle, angle, rtol=tolerance)
-    scale = np.maximum(segment, 0 if dtype == np.float32 else 1e-3)  # float64 cancels
-    assert (np.abs(got_segment - segment) <= 3 * tolerance * scale).all()
 
 
 # --- what is computed, and what is not

@@ -6,6 +6,7 @@ loops in float32, the process ends with a segmentation fault where that memory i
 it does not, it takes six times as long as the sum over a window that stands here instead.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,8 +17,12 @@ from jaxtyping import Array, Float
 
 
 def by_windows(original: Callable[..., Any]) -> Callable[..., Any]:
-    """neural-tangents' `_conv_kernel_full_spatial_shared`, by `convolve` where that serves."""
+    """neural-tangents' `_conv_kernel_full_spatial_shared`, by `convolve` where that serves.
 
+    `__wrapped__` of what this returns is the original.
+    """
+
+    @functools.wraps(original)
     def convolution(
         covariance: Float[Array, "..."] | None,
         filter_shape: Sequence[int],

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from kernel_distill.kernels._angles import angle, segment
 from kernel_distill.kernels._duals import dual
 from kernel_distill.kernels._layers import ActivationName
 from kernel_distill.kernels._planes import Plane, box, surround
@@ -137,43 +138,9 @@ def _acute(u: Entries) -> Entries:
     return jnp.minimum(u, 2 - u)
 
 
-# angle / sqrt(u) and (sin(angle) - angle cos(angle)) / u^1.5 for u in [0, 1], to 2e-8 relative:
-# least squares on Chebyshev points. XLA on CPU calls the scalar library function for arccos,
-# ten times as long; in float64 the polynomials would not be exact enough.
-_ANGLE = (
-    *(0.001227830448, -0.002046239051, 0.003413707438, 0.001428441669),
-    *(0.008233999666, 0.02647167948, 0.1178533362, 1.414213545),
-)
-_SEGMENT = (
-    *(0.0002372022619, -0.0001842894275, 0.000751223335, 0.001653725176),
-    *(0.007593760748, 0.04713930798, 0.9428090536),
-)
-
-
-def _polynomial(coefficients: tuple[float, ...], x: Entries) -> Entries:
-    result = jnp.full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
-        result = result * x + coefficient
-    return result
-
-
-def _angle(acute: Entries, root: Entries) -> Entries:
-    if acute.dtype == jnp.float64:
-        return 2 * jnp.arcsin(root * 0.5**0.5)
-    return root * _polynomial(_ANGLE, acute)
-
-
-def _segment(acute: Entries, root: Entries) -> Entries:
-    """l(u), as above."""
-    if acute.dtype == jnp.float64:
-        angle = _angle(acute, root)
-        return (root * jnp.sqrt(2 - acute) - angle * (1 - acute)) / (2 * np.pi)
-    return root * acute * _polynomial(_SEGMENT, acute) / (2 * np.pi)
-
-
 def _k0(u: Entries) -> Entries:
     acute = _acute(u)
-    fraction = _angle(acute, jnp.sqrt(acute)) / (2 * np.pi)
+    fraction = angle(acute) / (2 * np.pi)
     return jnp.where(u > 1, fraction, 0.5 - fraction)
 
 
@@ -184,7 +151,7 @@ def _sine(u: Entries) -> Entries:
 
 def _activated(u: Plane, std1: Plane, std2: Plane) -> Plane:
     acute = _acute(u)
-    apart = jnp.minimum(u, 1) / 2 - _segment(acute, jnp.sqrt(acute))
+    apart = jnp.minimum(u, 1) / 2 - segment(acute) / (2 * np.pi)
     return (std1 - std2) ** 2 / 4 + std1 * std2 * apart
 
 
