@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kernel_distill import data, results
+from kernel_distill.kip import _distill
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +36,29 @@ def tiny_without_validation(tiny) -> data.Dataset:
 def without_pictures(monkeypatch):
     """For runs whose pictures nobody looks at: they take longer than the steps."""
     monkeypatch.setattr(results, "_draw", lambda *result, **run: None)
+
+
+class Recorder:
+    """In place of what is jitted: notes what each step is given, and moves nothing."""
+
+    def __init__(self, monkeypatch):
+        self.kernels, self.batches, self.augmented, self.precisions = [], [], [], []
+        self.label_solve_rates, self.images = [], None
+        monkeypatch.setattr(_distill, "natural_batch", self.natural_batch)
+        monkeypatch.setattr(_distill, "jitted_step", self.step)
+
+    def natural_batch(self, images, batch, *, augment_key, names):
+        self.batches.append(np.asarray(batch))
+        self.augmented.append(augment_key is not None)
+        self.images = np.asarray(images)
+
+    def step(self, kernel, update, support, state, *, label_solve_rate, **rest):
+        self.kernels.append(kernel)
+        self.label_solve_rates.append(label_solve_rate)
+        self.precisions.append((support["images"].dtype.name, support["labels"].dtype.name))
+        return support, state, {"finite": True, "loss": 0.0}
+
+
+@pytest.fixture
+def recorder(monkeypatch) -> Recorder:
+    return Recorder(monkeypatch)

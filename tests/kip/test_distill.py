@@ -1,11 +1,6 @@
 """Whole runs of KIP on tiny data."""
 
-import itertools
-import os
-import signal
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +12,9 @@ from sklearn.datasets import make_moons
 import kernel_distill as kd
 from kernel_distill import kip
 from kernel_distill._errors import InputError, NumericalError
-from kernel_distill._settings import log_spaced
-from kernel_distill.artefact import Checkpoints, Run
+from kernel_distill.artefact import Run
 from kernel_distill.evaluation import measure
 from kernel_distill.kernels import FullyConnected, mixture, named
-from kernel_distill.kip import _distill
 
 KERNEL = FullyConnected(depth=1).kernel("ntk")
 KEY = jax.random.key(5)
@@ -200,29 +193,7 @@ def test_corrupted_pixels_stay_at_their_noise(tiny_without_validation):
     assert len(np.unique(stayed, axis=0)) > 1  # other pixels in other images
 
 
-class Recorder:
-    """In place of what is jitted: notes what each step is given, and moves nothing."""
-
-    def __init__(self, monkeypatch):
-        self.kernels, self.batches, self.augmented, self.precisions = [], [], [], []
-        self.label_solve_rates, self.images = [], None
-        monkeypatch.setattr(_distill, "natural_batch", self.natural_batch)
-        monkeypatch.setattr(_distill, "jitted_step", self.step)
-
-    def natural_batch(self, images, batch, *, augment_key, names):
-        self.batches.append(np.asarray(batch))
-        self.augmented.append(augment_key is not None)
-        self.images = np.asarray(images)
-
-    def step(self, kernel, update, support, state, *, label_solve_rate, **rest):
-        self.kernels.append(kernel)
-        self.label_solve_rates.append(label_solve_rate)
-        self.precisions.append((support["images"].dtype.name, support["labels"].dtype.name))
-        return support, state, {"finite": True, "loss": 0.0}
-
-
-def test_batches_are_balanced_differ_and_hold_no_validation_image(tiny, monkeypatch):
-    recorder = Recorder(monkeypatch)
+def test_batches_are_balanced_differ_and_hold_no_validation_image(tiny, recorder):
     kip.distill(KERNEL, tiny, key=KEY, steps=30, batch_size=20)
     assert np.array_equal(recorder.images, tiny.train.images)
     held_out = {image.tobytes() for image in tiny.validation.images}
@@ -238,8 +209,7 @@ def test_batches_are_balanced_differ_and_hold_no_validation_image(tiny, monkeypa
     assert set(np.concatenate(recorder.batches)) == set(range(len(tiny.train)))
 
 
-def test_batch_larger_than_the_training_set_is_all_of_it(tiny, monkeypatch):
-    recorder = Recorder(monkeypatch)
+def test_batch_larger_than_the_training_set_is_all_of_it(tiny, recorder):
     kip.distill(KERNEL, tiny, key=KEY, steps=2, batch_size=10**6)
     for batch in recorder.batches:
         assert sorted(batch) == list(range(len(tiny.train)))
@@ -248,8 +218,7 @@ def test_batch_larger_than_the_training_set_is_all_of_it(tiny, monkeypatch):
 @pytest.mark.parametrize(
     ("fraction", "least", "most"), [(0.0, 0, 0), (0.4, 25, 55), (1.0, 100, 100)]
 )
-def test_fraction_of_the_batches_is_augmented(tiny, monkeypatch, fraction, least, most):
-    recorder = Recorder(monkeypatch)
+def test_fraction_of_the_batches_is_augmented(tiny, recorder, fraction, least, most):
     kip.distill(KERNEL, tiny, key=KEY, steps=100, augment=("flip",), augment_fraction=fraction)
     assert least <= sum(recorder.augmented) <= most  # 0.4: three standard deviations
 
@@ -303,8 +272,7 @@ def test_labels_are_solved_for_alone(tiny_without_validation):
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_labels_move_by_less_as_the_schedule_goes_down(tiny, monkeypatch, schedule):
-    recorder = Recorder(monkeypatch)
+def test_labels_move_by_less_as_the_schedule_goes_down(tiny, recorder, schedule):
     kip.distill(KERNEL, tiny, key=KEY, steps=8, label_solve_rate=0.3, schedule=schedule)
     expected = SCHEDULES[schedule](0.3, 8)
     for step, rate in enumerate(recorder.label_solve_rates):
@@ -312,8 +280,7 @@ def test_labels_move_by_less_as_the_schedule_goes_down(tiny, monkeypatch, schedu
         assert float(rate) == pytest.approx(float(wanted), rel=1e-6)
 
 
-def test_mixture_draws_an_architecture_a_step(tiny, monkeypatch):
-    recorder = Recorder(monkeypatch)
+def test_mixture_draws_an_architecture_a_step(tiny, recorder):
     members = (KERNEL, named("fc2").kernel(), named("fc1").kernel("nngp"))
     kip.distill(mixture(*members), tiny, key=KEY, steps=60)
     drawn = [recorder.kernels.count(member) for member in members]
@@ -336,8 +303,7 @@ def test_mixture_is_measured_as_the_mean_of_its_members(tiny):
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_precision_is_that_of_the_kernel_and_the_solve_is_float64(tiny, monkeypatch, precision):
-    recorder = Recorder(monkeypatch)
+def test_precision_is_that_of_the_kernel_and_the_solve_is_float64(tiny, recorder, precision):
     kip.distill(KERNEL, tiny, key=KEY, steps=1, precision=precision)
     assert recorder.precisions == [(precision, "float64")]
 
@@ -379,8 +345,8 @@ def test_without_validation_images_the_last_state_is_the_result(tiny_without_val
     assert np.array_equal(last.astype("float32"), result.distilled.images)
 
 
-def test_patience(tiny, monkeypatch):
-    Recorder(monkeypatch)  # nothing moves, so nothing gets better
+@pytest.mark.usefixtures("recorder")  # nothing moves, so nothing gets better
+def test_patience(tiny):
     settings = {"key": KEY, "steps": 100}
     assert kip.distill(KERNEL, tiny, **settings).steps == 100
     # validations at 0 (the best) and 1, 2, 3
@@ -491,150 +457,6 @@ def test_a_loss_that_is_not_finite(tiny, tmp_path, optimizer):
 def test_a_loss_that_is_not_finite_without_a_run(tiny):
     with pytest.raises(NumericalError, match=r"is too large\.$"):
         kip.distill(KERNEL, tiny, key=KEY, steps=30, optimizer="sgd", learning_rate=1e30)
-
-
-def stop_at(step, number, times=1):
-    def report(progress):
-        if progress.step == step and "loss" in progress.metrics:
-            for _ in range(times):
-                os.kill(os.getpid(), number)
-
-    return report
-
-
-@pytest.mark.usefixtures("without_pictures")
-@pytest.mark.parametrize(
-    ("number", "stops"), [(signal.SIGINT, (1,)), (signal.SIGTERM, (13, 29)), (signal.SIGINT, (40,))]
-)
-def test_stopped_and_resumed_gives_the_same_bits(tiny, tmp_path, number, stops):
-    settings = {
-        "key": KEY,
-        "steps": 40,
-        "images_per_class": 2,
-        "batch_size": 20,
-        "learning_rate": 0.3,
-        "schedule": "cosine",
-        "augment": ("flip", "shift"),
-        "augment_fraction": 0.5,
-        "corruption": 0.1,
-    }
-    kernel = mixture(KERNEL, named("fc2").kernel())
-    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    with Run.create(tmp_path / "whole", {}) as run:
-        whole = kip.distill(kernel, tiny, run=run, **settings)
-        expected = run.metrics()
-    path = tmp_path / "stopped"
-    for stop in stops:
-        with (
-            Run.create(path, {}, resume=stop != stops[0]) as run,
-            pytest.raises(kd.Interrupted) as raised,
-        ):
-            kip.distill(kernel, tiny, run=run, report=stop_at(stop, number), **settings)
-        assert raised.value.signal_number == number
-        assert run.checkpoints.latest().step == stop
-        assert not (path / "distilled.npz").exists()
-    with Run.create(path, {}, resume=True) as run:
-        resumed = kip.distill(kernel, tiny, run=run, **settings)
-        assert run.metrics() == expected
-    assert resumed.distilled.images.tobytes() == whole.distilled.images.tobytes()
-    assert resumed.distilled.labels.tobytes() == whole.distilled.labels.tobytes()
-    assert resumed.test_accuracy == whole.test_accuracy
-    assert resumed.distilled.metadata["step"] == whole.distilled.metadata["step"]
-    assert handlers == [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-
-
-def test_second_signal_does_not_wait(tiny):
-    steps = []
-
-    def report(progress):
-        steps.append(progress.step)
-        stop_at(2, signal.SIGINT, times=2)(progress)
-        steps.append("reached the end of the step")
-
-    with pytest.raises(kd.Interrupted):
-        kip.distill(KERNEL, tiny, key=KEY, steps=9, report=report)
-    assert steps[-1] == 2
-
-
-def test_signal_while_the_results_are_written(tiny, tmp_path, monkeypatch):
-    write = Run.save_result
-
-    def stopped(run, result):
-        os.kill(os.getpid(), signal.SIGTERM)
-        write(run, result)
-
-    monkeypatch.setattr(Run, "save_result", stopped)
-    with Run.create(tmp_path / "run", {}) as run, pytest.raises(kd.Interrupted):
-        kip.distill(KERNEL, tiny, key=KEY, run=run, steps=1)
-    # it was held back until all was written
-    assert (tmp_path / "run" / "result.json").exists()
-    assert (tmp_path / "run" / "labels.png").exists()
-
-
-def test_saved_every_two_minutes_besides(tiny, tmp_path, monkeypatch):
-    """With a clock that runs 30 seconds at every look."""
-    Recorder(monkeypatch)
-    seconds = itertools.count(step=30)
-    monkeypatch.setattr(_distill, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
-    saved = []
-    save = Checkpoints.save
-
-    def watched(self, step, *state, keep):
-        saved.append((step, keep))
-        save(self, step, *state, keep=keep)
-
-    monkeypatch.setattr(Checkpoints, "save", watched)
-    with Run.create(tmp_path / "run", {}) as run:
-        kip.distill(KERNEL, tiny, key=KEY, run=run, steps=24)
-        # of those saved for the time being there is one left, in case the last is damaged
-        left = [step for step in run.checkpoints.steps() if not log_spaced(step)]
-        assert len(left) == 1
-    between = [step for step, keep in saved if not keep]
-    assert set(between) & set(range(14, 18))
-    assert set(between) & set(range(19, 24))
-    assert not any(log_spaced(step) for step in between)
-
-
-def test_outside_the_main_thread(tiny):
-    """Python delivers signals to the main thread alone: nothing is held back, all else works."""
-    with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(kip.distill, KERNEL, tiny, key=KEY, steps=1).result()
-    assert len(result.distilled) == 3
-
-
-@pytest.mark.usefixtures("without_pictures")
-def test_resumed_after_the_end_gives_the_same_result(tiny, tmp_path):
-    results = []
-    for resume in (False, True):
-        with Run.create(tmp_path / "run", {}, resume=resume) as run:
-            results.append(kip.distill(KERNEL, tiny, key=KEY, run=run, steps=5))
-            lines = run.metrics()
-    assert results[0].distilled.images.tobytes() == results[1].distilled.images.tobytes()
-    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4]
-    assert len([line for line in lines if line["step"] == 0]) == 1
-
-
-@pytest.mark.usefixtures("without_pictures")
-def test_killed_before_the_first_checkpoint(tiny, tmp_path):
-    """Between logging step 0 and saving it: nothing is logged twice."""
-    path = tmp_path / "run"
-    with Run.create(path, {}) as run:
-        run.log(step=0, validation_accuracy=0.5)
-    with Run.create(path, {}, resume=True) as run:
-        kip.distill(KERNEL, tiny, key=KEY, run=run, steps=1)
-        assert len([line for line in run.metrics() if line["step"] == 0]) == 1
-
-
-@pytest.mark.usefixtures("without_pictures")
-def test_state_of_other_settings_is_refused(tiny, tmp_path):
-    path = tmp_path / "run"
-    with Run.create(path, {}) as run:
-        kip.distill(KERNEL, tiny, key=KEY, run=run, steps=1)
-    with (
-        Run.create(path, {}, resume=True) as run,
-        pytest.raises(InputError, match="not that of these settings"),
-    ):
-        kip.distill(KERNEL, tiny, key=KEY, run=run, steps=1, images_per_class=2)
 
 
 class TestBadInput:
