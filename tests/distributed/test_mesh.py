@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from kernel_distill import distributed, kernels
 
@@ -49,6 +49,28 @@ def test_equals_one_device(kernel: kernels.Kernel, n1: int, n2: int) -> None:
 def test_every_device_works() -> None:
     compiled = jax.jit(distributed.on_mesh(FC).cross).lower(images(6, 0), images(2, 1)).compile()
     assert len(compiled.output_shardings.device_set) == 3
+
+
+def test_arrays_that_lie_on_the_mesh_already() -> None:
+    """In one piece on one of its devices, or spread over them."""
+    shared = distributed.on_mesh(FC)
+    x1, x2 = images(6, 0), images(4, 1)
+    rows = NamedSharding(shared.mesh, PartitionSpec("rows"))
+    spread = jax.device_put(x1, rows)
+    np.testing.assert_allclose(shared(spread, x2), FC(x1, x2), rtol=1e-6, atol=1e-6)
+    everywhere = jax.device_put(x2, NamedSharding(shared.mesh, PartitionSpec()))
+    np.testing.assert_allclose(shared(spread, everywhere), FC(x1, x2), rtol=1e-6, atol=1e-6)
+
+
+def test_all_axes_of_a_mesh_share_the_rows() -> None:
+    plane = Mesh(np.asarray(jax.devices()[:2]).reshape(2, 1), ("a", "b"))
+    shared = distributed.on_mesh(FC, plane)
+    x1, x2 = images(5, 0), images(3, 1)
+    (_, block), gradients = value_and_gradients(shared, x1, x2)
+    (_, expected), expected_gradients = value_and_gradients(FC, x1, x2)
+    np.testing.assert_allclose(block, expected, rtol=1e-6, atol=1e-6)
+    for got, wanted in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_what_it_says_of_itself() -> None:

@@ -98,6 +98,7 @@ def test_numpy_and_jax_arrays() -> None:
 # --- bad input: what was required, what was got, what to do
 
 ROWS = np.ones((3, 4), np.float32)
+BROKEN = np.where(np.arange(12).reshape(3, 4) == 6, np.nan, ROWS)
 IMAGES = np.ones((3, 8, 8, 2), np.float32)
 
 
@@ -113,6 +114,9 @@ IMAGES = np.ones((3, 8, 8, 2), np.float32)
         (FC, [ROWS, ROWS[:, :3]], r"rows of one shape; got \(4,\) and \(3,\)"),
         (FC, [IMAGES, IMAGES[:, :7]], r"rows of one shape; got \(8, 8, 2\) and \(7, 8, 2\)"),
         (FC, [ROWS, IMAGES], r"rows of one shape; got \(4,\) and \(8, 8, 2\)"),
+        (CONVNET, [IMAGES, IMAGES[..., :1]], r"one shape; got \(8, 8, 2\) and \(8, 8, 1\)"),
+        (FC, [ROWS, BROKEN], r"finite numbers; got nan at \[1, 2\]. Replace or leave out"),
+        (FC, [jnp.asarray(-np.inf * ROWS)], r"finite numbers; got -inf at \[0, 0\]"),
         (CONVNET, [ROWS], r"convnet1 needs images.*got rows of shape \(4,\).*fc1"),
         (CONVNET, [IMAGES, IMAGES[..., 0]], r"needs images.*got rows of shape \(8, 8\)"),
     ],

@@ -81,8 +81,9 @@ class Kernel(ABC):
             [n1, n2], in the dtype of the arguments (float64 only where JAX has it switched on).
 
         Raises:
-            InputError: the arguments are no floating point numbers, are of different shapes but
-                for the number of rows, or do not fit the architecture.
+            InputError: the arguments are no floating point numbers, not finite (where they are
+                known, not traced), of different shapes but for the number of rows, or do not fit
+                the architecture.
         """
         self._check(x1)
         if x2 is None:
@@ -107,6 +108,14 @@ class Kernel(ABC):
                 f"none of them empty; got shape {x.shape}"
             )
         self.architecture.check_images(x.shape[1:])
+        if not isinstance(x, jax.core.Tracer):  # inside a traced function nobody knows yet
+            finite = np.isfinite(np.asarray(x))
+            if not finite.all():
+                raise InputError(
+                    "a kernel takes finite numbers; got "
+                    f"{np.asarray(x)[~finite][0]} at {np.argwhere(~finite)[0].tolist()}. "
+                    "Replace or leave out such rows."
+                )
 
     @abstractmethod
     def cross(
