@@ -242,9 +242,9 @@ def ridge_error(dataset: str) -> dict[str, float] | str:
     predictions, conditions = [], []
     for dtype in (jnp.float32, jnp.float64):
         x_s, x_t = jnp.asarray(support, dtype), jnp.asarray(data.test.images[:64], dtype)
-        block = np.asarray(kernel.of_self(x_s), np.float64)
-        ridge = kd.kernels.fit(block, centred, ridge=1e-6)
-        predictions.append(np.asarray(ridge.predict(np.asarray(kernel.cross(x_t, x_s)))))
+        block = np.asarray(kernel(x_s), np.float64)
+        ridge = kd.kernels.ridge_regression(block, centred, ridge=1e-6)
+        predictions.append(np.asarray(ridge.predict(kernel(x_t, x_s))))
         conditions.append(float(np.linalg.cond(block)))
     error = np.linalg.norm(predictions[0] - predictions[1]) / np.linalg.norm(predictions[1])
     return {"relative_error": float(error), "condition": conditions[1]}

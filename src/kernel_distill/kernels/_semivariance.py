@@ -16,6 +16,9 @@ both features and (M - (s - s')^2 / 2) / (s s'), the arc-cosine kernels (Cho & S
 where l is (sin(angle) - angle cos(angle)) / (2 pi) of the angle, or of pi less the angle where
 that is acute. A standard deviation of zero stands for a pixel outside the image: there u is 2
 (angle pi), and all of it comes out as it should: N' = 0, M' = s'^2 / 4, T' = 0.
+
+What M cannot mend: of features that are parallel but of other lengths, as no bias keeps them from
+being, u is the difference of two equal terms, and its rounding error an angle of 3e-4.
 """
 
 import functools
