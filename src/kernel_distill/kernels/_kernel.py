@@ -109,11 +109,12 @@ class Kernel(ABC):
             )
         self.architecture.check_images(x.shape[1:])
         if not isinstance(x, jax.core.Tracer):  # inside a traced function nobody knows yet
-            finite = np.isfinite(np.asarray(x))
+            known = np.asarray(x)
+            finite = np.isfinite(known)
             if not finite.all():
+                position = np.argwhere(~finite)[0].tolist()
                 raise InputError(
-                    "a kernel takes finite numbers; got "
-                    f"{np.asarray(x)[~finite][0]} at {np.argwhere(~finite)[0].tolist()}. "
+                    f"a kernel takes finite numbers; got {known[tuple(position)]} at {position}. "
                     "Replace or leave out such rows."
                 )
 
