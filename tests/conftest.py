@@ -1,9 +1,10 @@
 """What all tests share: shapes checked as they run, and the data they look at."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -61,3 +62,22 @@ def _precision_restored() -> Iterator[None]:
     jax.config.update("jax_enable_x64", False)
     yield
     jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture
+def stop_run() -> Callable[..., None]:
+    """Distils into a run, begun or gone on with, whose `report` stops it at a step by a signal."""
+    import kernel_distill as kd
+    from kernel_distill.artefact import Run
+
+    def stop_run(path: Path, distil: Any, report: Any, *, number: int, step: int) -> None:
+        with (
+            Run.create(path, {}, resume=path.exists()) as run,
+            pytest.raises(kd.Interrupted) as raised,
+        ):
+            distil(run=run, report=report)
+        assert raised.value.signal_number == number
+        assert run.checkpoints.latest().step == step
+        assert not (path / "distilled.npz").exists()
+
+    return stop_run
