@@ -9,6 +9,7 @@ import pytest
 
 from kernel_distill import distributed, kernels, networks
 from kernel_distill._errors import InputError
+from kernel_distill.distributed._budget import largest_tile, tile_memory
 from kernel_distill.distributed._chunks import Chunks
 
 pytestmark = pytest.mark.kernels
@@ -51,10 +52,43 @@ def test_bad_arguments() -> None:
 def test_every_row_is_new_in_one_chunk(rows: int, size: int) -> None:
     for chunks in (Chunks.at_most(size, rows), Chunks.into(size, rows)):
         assert chunks.size <= rows
-        x = jnp.arange(rows)
+        x = jnp.arange(rows, dtype=jnp.float32)
         new = np.concatenate(
             [np.asarray(chunks.take(x, k))[np.asarray(chunks.new(k))] for k in range(chunks.count)]
         )
         np.testing.assert_array_equal(new, np.arange(rows))
     assert Chunks.at_most(size, rows).size <= size
     assert Chunks.into(size, rows).count == size
+
+
+def test_a_tile_as_large_as_memory_allows() -> None:
+    whole = tile_memory(FC, (64, 1000), (30,), "float32")
+    rows, columns = largest_tile(FC, (64, 30), (1000, 30), "float32", whole // 5)
+    assert tile_memory(FC, (rows, columns), (30,), "float32") <= whole // 5
+    assert rows * columns >= 64 * 1000 // 20
+    assert largest_tile(FC, (64, 30), (1000, 30), "float32", whole) == (64, 1000)
+    tiled = distributed.tiled(FC, memory=whole // 5)
+    x1, x2 = (jnp.asarray(np.random.default_rng(n).normal(size=(n, 30))) for n in (64, 1000))
+    np.testing.assert_allclose(tiled(x1, x2), FC(x1, x2), rtol=1e-5, atol=1e-5)
+    # the default, a quarter of the machine's, takes all at once
+    np.testing.assert_allclose(distributed.tiled(FC)(x1, x2), FC(x1, x2), rtol=1e-6, atol=1e-6)
+
+
+def test_memory_for_less_than_a_pair() -> None:
+    tiled = distributed.tiled(CONVNET, memory=100)
+    message = r"one pair of images of shape \[4, 4, 2\] takes .* and 100 bytes are allowed"
+    with pytest.raises(InputError, match=message):
+        tiled(jnp.ones((2, 4, 4, 2)), jnp.ones((3, 4, 4, 2)))
+    with pytest.raises(InputError, match="a tile needs memory, in bytes; got memory=0"):
+        distributed.tiled(FC, memory=0)
+
+
+def test_memory_of_a_gradient_does_not_grow_with_the_block() -> None:
+    """What XLA lays out: the arguments, their cotangents and the block, and one tile."""
+    tiled = distributed.tiled(FC, block=(50, 100))
+
+    def excess(n2: int) -> int:
+        gradients_and_block = 4 * ((50 + n2) * 32 + 50 * n2)
+        return tile_memory(tiled, (50, n2), (32,), "float32") - gradients_and_block
+
+    assert abs(excess(8000) - excess(1000)) < 0.1 * excess(1000) + 4 * 8000

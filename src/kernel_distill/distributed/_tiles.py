@@ -13,7 +13,7 @@ from kernel_distill.distributed._chunks import Chunks, put_tile, take_tile
 from kernel_distill.kernels import Kernel
 
 Grid = tuple[Chunks, Chunks]
-Tiles = Int[Array, "tile 2"] | Int[np.ndarray, "tile 2"]  # row and column of each in the grid
+Tiles = Int[Array, "_ 2"] | Int[np.ndarray, "_ 2"]  # row and column of each in the grid
 
 
 def all_tiles(grid: Grid) -> Tiles:
