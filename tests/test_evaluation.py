@@ -94,6 +94,27 @@ def test_evaluate_with_another_kernel(digits, result):
     )
 
 
+def test_several_labels_at_the_cost_of_one(digits, result, monkeypatch):
+    images, labels = result.distilled.images, result.distilled.labels
+    alone = [
+        measure(KERNEL, images, each, digits.test, ridge=1e-6) for each in (labels, labels[::-1])
+    ]
+    calls = []
+    predict = evaluation._predict
+    monkeypatch.setattr(
+        evaluation, "_predict", lambda *arguments: calls.append(1) or predict(*arguments)
+    )
+    together = evaluation.measure_labels(
+        KERNEL, images, (labels, labels[::-1]), digits.test, ridge=1e-6
+    )
+    assert calls == [1]
+    for one, other in zip(together, alone, strict=True):
+        assert one.accuracy == other.accuracy
+        assert one.loss == pytest.approx(other.loss, rel=1e-9)
+        np.testing.assert_allclose(one.predictions, other.predictions, rtol=1e-9, atol=1e-12)
+    assert together[0].accuracy != together[1].accuracy
+
+
 def test_other_preprocessing_is_refused(result):
     other = kd.data.load("digits", validation_size=0, preprocessing="none")
     with pytest.raises(InputError, match=r"made with preprocessing [0-9a-f]{16}, the split has"):

@@ -1,5 +1,6 @@
 """How well a distilled set teaches: the accuracy of kernel ridge regression on it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -82,17 +83,43 @@ def measure(
         InputError: the split is empty.
         NumericalError: the solve is not finite.
     """
+    (evaluation,) = measure_labels(
+        kernel, support_images, (support_labels,), split, ridge=ridge, precision=precision
+    )
+    return evaluation
+
+
+def measure_labels(
+    kernel: Kernel,
+    support_images: Float[np.ndarray, "s *shape"] | Float[Array, "s *shape"],
+    several: Sequence[Float[np.ndarray, "s class"] | Float[Array, "s class"]],
+    split: Split,
+    *,
+    ridge: float,
+    precision: Precision = "float32",
+) -> list[Evaluation]:
+    """`measure` for the same images with several labels: their kernel is computed once.
+
+    Raises:
+        InputError: the split is empty.
+        NumericalError: the solve is not finite.
+    """
     if len(split) == 0:
         raise InputError("there is nothing to evaluate on: the split is empty")
     with jax.enable_x64(True):
         support = jnp.asarray(support_images, precision)
-        regression = ridge_regression(kernel(support), jnp.asarray(support_labels), ridge=ridge)
+        labels = jnp.concatenate([jnp.asarray(each) for each in several], axis=1)
+        regression = ridge_regression(kernel(support), labels, ridge=ridge)
         predictions = np.concatenate(
             [
                 _predict(kernel, regression, support, block)
                 for block in _blocks(np.asarray(split.images, precision))
             ]
         )[: len(split)]
+    return [_judged(each, split) for each in np.split(predictions, len(several), axis=1)]
+
+
+def _judged(predictions: Float[np.ndarray, "n class"], split: Split) -> Evaluation:
     difference = predictions - one_hot(split.labels, split.num_classes)
     return Evaluation(
         accuracy=float(np.mean(predictions.argmax(axis=1) == split.labels)),

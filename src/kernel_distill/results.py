@@ -1,5 +1,6 @@
 """What a distillation gives back, and what it leaves in its run directory."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,7 @@ from kernel_distill.artefact import (
     save_pictures,
 )
 from kernel_distill.data import LABEL_CONVENTION, Dataset, Split
-from kernel_distill.evaluation import measure
+from kernel_distill.evaluation import measure_labels
 from kernel_distill.kernels import Kernel
 
 
@@ -97,19 +98,31 @@ def finish(
         StorageError: a file could not be written.
     """
 
-    def accuracy(images: np.ndarray, labels: np.ndarray, split: Split) -> float:
+    def accuracies(images: np.ndarray, labels: Sequence[np.ndarray], split: Split) -> list[float]:
+        """Of the same images with several labels."""
         evaluations = [
-            measure(
+            measure_labels(
                 member, images, labels, split, ridge=settings.ridge, precision=settings.precision
             )
             for member in kernel.members
         ]
-        return float(np.mean([evaluation.accuracy for evaluation in evaluations]))
+        return [
+            float(np.mean([evaluation.accuracy for evaluation in of_members]))
+            for of_members in zip(*evaluations, strict=True)
+        ]
 
     final = outcome.images, outcome.labels
     initial = outcome.initial_images, outcome.initial_labels
-    validation = accuracy(*final, data.validation) if len(data.validation) else None
-    test, initial_test = accuracy(*final, data.test), accuracy(*initial, data.test)
+    validation = None
+    if len(data.validation):
+        (validation,) = accuracies(outcome.images, (outcome.labels,), data.validation)
+    if np.array_equal(outcome.images, outcome.initial_images):
+        test, initial_test = accuracies(
+            outcome.images, (outcome.labels, outcome.initial_labels), data.test
+        )
+    else:
+        (test,) = accuracies(outcome.images, (outcome.labels,), data.test)
+        (initial_test,) = accuracies(outcome.initial_images, (outcome.initial_labels,), data.test)
     metadata = {
         "method": method,
         "dataset": data.to_metadata(),
