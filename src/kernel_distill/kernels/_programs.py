@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
+from kernel_distill.kernels._exchange import quotient, remainder
 from kernel_distill.kernels._side import IMAGES
 
 
@@ -19,31 +20,31 @@ class Part:
     Attributes:
         shape: of the whole array, the images last: of one side, of the other, or of both.
         block: of what is the program's; None for an axis of which it has one place, and drops it.
-        place: which block, from the program's numbers on the first two axes of the grid and those
-            of its images on both sides.
+        place: which block, from the program's number among those of the same images, and the
+            numbers of its images on both sides.
     """
 
     shape: tuple[int, ...]
     block: tuple[int | None, ...]
-    place: Callable[[Any, Any, Any, Any], tuple[Any, ...]]
+    place: Callable[[Any, Any, Any], tuple[Any, ...]]
 
 
 def of_one(shape: tuple[int, ...]) -> Part:
     """All of an array, of the program's images on the one side."""
     zeros = (0,) * (len(shape) - 1)
-    return Part(shape, (*shape[:-1], IMAGES[0]), lambda x, y, i, j: (*zeros, i))
+    return Part(shape, (*shape[:-1], IMAGES[0]), lambda k, i, j: (*zeros, i))
 
 
 def of_other(shape: tuple[int, ...]) -> Part:
     """All of an array, of the program's images on the other side."""
     zeros = (0,) * (len(shape) - 1)
-    return Part(shape, (*shape[:-1], IMAGES[1]), lambda x, y, i, j: (*zeros, j))
+    return Part(shape, (*shape[:-1], IMAGES[1]), lambda k, i, j: (*zeros, j))
 
 
 def of_pairs(shape: tuple[int, ...]) -> Part:
     """All of an array, of the program's pairs."""
     zeros = (0,) * (len(shape) - 2)
-    return Part(shape, (*shape[:-2], *IMAGES), lambda x, y, i, j: (*zeros, i, j))
+    return Part(shape, (*shape[:-2], *IMAGES), lambda k, i, j: (*zeros, i, j))
 
 
 def launch(
@@ -52,8 +53,9 @@ def launch(
     parts: Any,
     outputs: Any,
     *,
-    grid: tuple[int, int],
+    grid: int,
     block: tuple[int, int],
+    warps: int,
     interpret: bool,
 ) -> Any:
     """Runs programs that add to arrays of zeros.
@@ -65,6 +67,7 @@ def launch(
         outputs: a tree of `Part`.
         grid: how many programs there are for the same images.
         block: how many images on either side: multiples of `IMAGES`.
+        warps: of a program.
         interpret: on any device, step by step.
 
     Returns:
@@ -73,8 +76,8 @@ def launch(
     across = block[1] // IMAGES[1]
 
     def spec(part: Part) -> pl.BlockSpec:
-        def place(x: Any, y: Any, tile: Any) -> tuple[Any, ...]:
-            return part.place(x, y, quotient(tile, across), remainder(tile, across))
+        def place(k: Any, tile: Any) -> tuple[Any, ...]:
+            return part.place(k, quotient(tile, across), remainder(tile, across))
 
         return pl.BlockSpec(part.block, place)
 
@@ -89,23 +92,13 @@ def launch(
 
     call = pl.pallas_call(
         kernel,
-        grid=(*grid, block[0] // IMAGES[0] * across),
+        grid=(grid, block[0] // IMAGES[0] * across),
         in_specs=[spec(part) for part in (*in_parts, *out_parts)],
         out_specs=[spec(part) for part in out_parts],
         out_shape=[jax.ShapeDtypeStruct(part.shape, jnp.float32) for part in out_parts],
         input_output_aliases={n + k: k for k in range(len(out_parts))},
-        compiler_params=triton.CompilerParams(num_warps=1, num_stages=1),
+        compiler_params=triton.CompilerParams(num_warps=warps, num_stages=1),
         interpret=interpret,
     )
     zeros = [jnp.zeros(part.shape, jnp.float32) for part in out_parts]
     return out_tree.unflatten(call(*arrays, *zeros))
-
-
-def quotient(x: Any, by: int) -> Any:
-    """Of numbers that are not negative: the operators' own care for the sign is many operations."""
-    return x // by if isinstance(x, int) else jax.lax.div(x, x.dtype.type(by))
-
-
-def remainder(x: Any, by: int) -> Any:
-    """Of numbers that are not negative."""
-    return x % by if isinstance(x, int) else jax.lax.rem(x, x.dtype.type(by))

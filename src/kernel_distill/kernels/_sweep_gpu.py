@@ -1,28 +1,23 @@
 """The form of `_sweep` for NVIDIA's GPUs: written with Pallas, compiled by Triton.
 
-A program, which is one warp, computes 4 x 8 pairs of a block of images, and of every plane of
-theirs a strip of a few columns, offset after offset (`_streamed`). Planes live in its registers.
-What passes through memory:
+A program computes 4 x 8 pairs of a block of images, offset after offset, and of every plane of
+theirs a few rows at a time (`_streamed`), in registers. What passes through memory:
 
-- the planes of the images of both sides, without their pairs: 12 images' for 32 pairs, and the
-  same for all offsets and strips, so that they stay in the caches;
+- the planes of the images of both sides, without their pairs: those of 12 images for 32 pairs, and
+  the same for all offsets, so that they stay in the caches;
 - the pooled planes, into which an offset's results are added. Several offsets add into the same
   plane; those of one program in turn, those of different programs into parts of their own, summed
   afterwards. A program takes `level.pooling` rows of offsets, which meet in two rows of pooled
-  ones: parts are twice as many as the pooled planes, in place of nine times (one for every offset
-  and window);
-- in the backward pass the cotangents of both sides' planes. Each program sums them over its pairs
-  by exchange among the lanes, over the offsets across, which it computes in turn, in memory; those
-  of different programs are summed afterwards. Without the sums over pairs, they would take
-  several times as long as the arithmetic.
+  ones: parts are twice as many as the pooled planes, where one for every offset and pixel of a
+  window would be nine times as many;
+- in the backward pass the cotangents of both sides' planes. A program sums them over its pairs in
+  registers, and over the offsets across, which it computes in turn, in memory; those of different
+  programs are summed afterwards. Without the sums over pairs, they would take several times as
+  long as the arithmetic.
 
 No sum depends on which program came first: the same numbers come out at every call.
 
-None of this has run on a GPU: it is tested in Pallas' interpreter, and compiled for CUDA.
-For an H100, 32x32x3 and KIP's ConvNet we reckon, by counting, with about 210 instructions a pixel,
-offset and pair forward, the halo of the strips included, and 500 in the backward pass: 1.7 and 4
-microseconds a pair if every scheduler issued one at every cycle (128 lanes x 132 multiprocessors
-x 1.7 GHz), and half as much again at what such code usually reaches. No measurement is behind it.
+MEASURED
 """
 
 import functools
@@ -32,18 +27,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
 from jaxtyping import Array, Float
 
 from kernel_distill.kernels import _programs as programs
 from kernel_distill.kernels import _streamed as streamed
 from kernel_distill.kernels._levels import Level
 from kernel_distill.kernels._planes import Plane
-from kernel_distill.kernels._programs import Part, launch, quotient, remainder
+from kernel_distill.kernels._exchange import (
+    PAIRS,
+    Exchange,
+    Pixels,
+    beside,
+    inside,
+    quotient,
+    remainder,
+)
+from kernel_distill.kernels._programs import Part, launch
 from kernel_distill.kernels._semivariance import Convolved
 from kernel_distill.kernels._side import IMAGES, Band, Bands, Side
 
-# of a strip: more of them would waste less on the halo, and need more registers than there are
-COLUMNS = 8
+# entries of a row that a thread holds: as many as its registers have room for
+ENTRIES = 4
 
 
 def forward(
@@ -56,32 +61,40 @@ def forward(
     interpret: bool = False,
 ) -> Bands:
     """As `_sweep.sweep`, of blocks of multiples of `IMAGES`, float32 and the ReLU."""
-    shared = _Shared(level, layer)
+    shared = _Shared(level, layer, interpret)
     side = level.pooling
     down, across = level.pooled_radius
     height, width = level.pooled_size
-    windows = shared.columns // side
-    groups, strips = 2 * down + 2, -(-width // windows)
+    groups, windows = 2 * down + 2, shared.width // side
+    shape = 2, 2 * across + 3, height, windows
     part = Part(
-        (groups, 2, 2 * across + 3, height, strips * windows, *shared.block),
-        (None, 2, 2 * across + 3, height, windows, *IMAGES),
-        lambda group, strip, i, j: (group, 0, 0, 0, strip, i, j),
+        (groups, *shape, *shared.block),
+        (None, *shape, *IMAGES),
+        lambda group, i, j: (group, 0, 0, 0, 0, i, j),
     )
 
-    def program(inputs: Any, parts: Any) -> None:
-        group, strip = pl.program_id(0), pl.program_id(1)
+    def program(inputs: Any, outputs: Any) -> None:
+        *parts, exchange = outputs
+        group = pl.program_id(0)
         # the offsets whose pixels meet in the pooled offsets `group` and `group` + 1 of a band
         first = side * (group - down - 1) + 1 + level.radius[0]
         end = jnp.minimum(first + side, 2 * level.radius[0] + 1)
 
         def at_offset(*offset: Any) -> None:
-            def put(row: Any, column: int, *m_and_t: Any) -> None:
-                pooled = _pooled_offset(level, offset, row, column)
-                place = pooled[0] - group, pooled[1], quotient(row, side), column // side
-                for ref, value in zip(parts, m_and_t, strict=False):
-                    ref[(*place, slice(None), slice(None))] += value
+            def put(row: Any, m: Any, t: Any) -> None:
+                pixels = inside(shared.width)
+                down_place, _ = _pooled_offset(level, offset, 0, row)
+                # the first pixels of a window belong to one pooled offset, the others to the next
+                across_place, over = _pooled_offset(level, offset, 1, 0)
+                is_first = remainder(pixels.column, side) < side - over
+                for ref, value in zip(parts, (m, t), strict=False):
+                    for k, mine in enumerate((is_first, ~is_first)):
+                        added = (
+                            jnp.where(mine, value, 0).reshape(windows, side, *IMAGES).sum(axis=1)
+                        )
+                        ref[down_place - group, across_place + k, quotient(row, side)] += added
 
-            streamed.forward(shared.strip(inputs, strip, offset), height * side, put)
+            streamed.forward(shared.stream(inputs, exchange, offset), height * side, put)
 
         def at_row(k: Any, _: None) -> None:
             _each(2 * level.radius[1] + 1, functools.partial(at_offset, k))
@@ -98,9 +111,10 @@ def forward(
     parts = launch(
         program,
         *shared.inputs(entering, one, other),
-        [part] * (1 + layer.tangent),
-        grid=(groups, strips),
+        [*[part] * (1 + layer.tangent), shared.exchange(groups)],
+        grid=groups,
         block=shared.block,
+        warps=shared.warps,
         interpret=interpret,
     )
     return band(parts[0]), band(parts[1]) if layer.tangent else None
@@ -110,83 +124,84 @@ def backward(
     level: Level, layer: Convolved, arguments: Any, bands_bar: Bands, *, interpret: bool = False
 ) -> Any:
     """The cotangents of the arguments."""
-    shared = _Shared(level, layer)
+    shared = _Shared(level, layer, interpret)
     height, width = level.size
     down, across = (2 * radius + 1 for radius in level.radius)
-    columns, strips = shared.columns, shared.strips
     n1, n2 = shared.block
-    # with what lies beside the image; the other side's columns are moved by the offset
-    rows, beside = height + 2, columns + 2 + across - 1
+    of_pairs = down + 2, across + 2, height, shared.width
+    # with a row above and below and a column on both sides; the other image is moved by the offset
+    of_one, of_other = (height + 2, shared.width), (height + 2, shared.width + 2 + across - 1)
     outputs = (
+        Part((*of_pairs, n1, n2), (*of_pairs, *IMAGES), lambda k, i, j: (0, 0, 0, 0, i, j)),
         Part(
-            (down + 2, across + 2, height, strips * columns, n1, n2),
-            (down + 2, across + 2, height, columns, *IMAGES),
-            lambda k, strip, i, j: (0, 0, 0, strip, i, j),
+            (down, n2 // IMAGES[1], *of_one, n1),
+            (None, None, *of_one, IMAGES[0]),
+            lambda k, i, j: (k, j, 0, 0, i),
         ),
         Part(
-            (down, n2 // IMAGES[1], rows, strips * columns, n1),
-            (None, None, rows, columns, IMAGES[0]),
-            lambda k, strip, i, j: (k, j, 0, strip, i),
-        ),
-        Part(
-            (down, n1 // IMAGES[0], strips, rows, beside, n2),
-            (None, None, None, rows, beside, IMAGES[1]),
-            lambda k, strip, i, j: (k, i, strip, 0, 0, j),
+            (down, n1 // IMAGES[0], *of_other, n2),
+            (None, None, *of_other, IMAGES[1]),
+            lambda k, i, j: (k, i, 0, 0, j),
         ),
     )
 
     def program(inputs: Any, outputs: Any) -> None:
         *inputs, pooled_bars = inputs
-        entering_refs, *side_refs = outputs
-        down_offset, strip = pl.program_id(0), pl.program_id(1)
+        (entering_refs, *side_refs), exchange = outputs
+        down_offset = pl.program_id(0)
+        inner, outer = inside(shared.width), beside(shared.width)
 
         def at_offset(across_offset: Any) -> None:
             offset = down_offset, across_offset
 
-            def bar(row: Any, column: int) -> Any:
-                return _repeated(level, offset, row, column, strip * columns, pooled_bars)
+            def add(row: Any, refs: Any, bars: list[Any]) -> None:
+                """To both sides, each summed over the images of the other."""
+                for k, bar in enumerate(bars):
+                    to_one, to_other = (
+                        zip(*map(jax.tree.leaves, each), strict=True)
+                        for each in zip(refs, bar, strict=True)
+                    )
+                    for ref, value in to_other:
+                        summed = value.reshape(-1, *IMAGES).sum(axis=1)
+                        columns = pl.ds(across_offset + 1, shared.width)
+                        if k:
+                            columns = (
+                                jax.lax.iota(jnp.int32, 2) * (shared.width + 1)
+                            ) + across_offset
+                        ref[row + 1, columns, :] += summed
+                    for ref, value in () if k else to_one:
+                        ref[row + 1] += value.reshape(-1, *IMAGES).sum(axis=2)
 
-            def add(row: Any, column: int, refs: Any, bars: Any) -> None:
-                """Of both sides, each summed over the other's images."""
-                own = 0 <= column < columns
-                for axis, place in enumerate((column, column + 1 + across_offset)):
-                    if axis == 0 and not own:
-                        continue
-                    each = map(jax.tree.leaves, (refs[axis], bars[axis]))
-                    for ref, value in zip(*each, strict=True):
-                        ref[row + 1, place, :] += value.sum(axis=1 - axis)
+            def put(row: Any, bars: list[Any]) -> None:
+                add(row, [replace(refs, stds=()) for refs in side_refs], [bar[1:] for bar in bars])
 
-            def put(row: Any, column: int, here_bar: Any, *side_bars: Any) -> None:
-                def write() -> None:
-                    place = offset[0] + 1, offset[1] + 1, row, column, slice(None), slice(None)
+                @pl.when((row >= 0) & (row < height))
+                def _() -> None:
+                    place = offset[0] + 1, offset[1] + 1, row, inner.column, *inner.images
                     for ref, value in zip(
-                        *map(jax.tree.leaves, (entering_refs, here_bar)), strict=True
+                        *map(jax.tree.leaves, (entering_refs, bars[0][0])), strict=True
                     ):
                         ref[place] = value
 
-                if 0 <= column < columns:
-                    pl.when((row >= 0) & (row < height))(write)
-                add(row, column, [replace(side, stds=()) for side in side_refs], side_bars)
+            def put_stds(number: int, row: Any, bars: list[Any]) -> None:
+                add(row, [refs.stds[number - 1] for refs in side_refs], bars)
 
-            def put_stds(number: int, row: Any, column: int, *stds_bar: Any) -> None:
-                add(row, column, [side.stds[number - 1] for side in side_refs], stds_bar)
-
-            streamed.backward(shared.strip(inputs, strip, offset), bar, put, put_stds)
+            bar = functools.partial(_repeated, level, offset, pooled_bars)
+            streamed.backward(shared.stream(inputs, exchange, offset), bar, put, put_stds)
 
         _each(across, at_offset)
 
     def of_band(bar: Any) -> Band:
         return bar[:, :, :, :width].reshape(*bar.shape[:3], -1)
 
-    def of_one(parts: Any) -> Plane:
+    def of_plane_of_one(parts: Any) -> Plane:
         return parts.sum(axis=(0, 1))[1:-1, :width].reshape(height, -1)
 
-    def of_other(parts: Any) -> Plane:
-        by_strip = jnp.moveaxis(parts.sum(axis=1), 2, 1)  # offset, row, strip, column, image
-        by_strip = jnp.moveaxis(_meeting(by_strip, 1), 0, 2)  # strip, column, row, image
-        plane = jnp.moveaxis(_meeting(by_strip, columns), 0, 1)
-        inside = [slice(1 + r, 1 + r + n) for r, n in zip(level.radius, level.size, strict=True)]
-        return plane[tuple(inside)].reshape(height, -1)
+    def of_plane_of_other(parts: Any) -> Plane:
+        rows, columns = (
+            slice(1 + r, 1 + r + n) for r, n in zip(level.radius, level.size, strict=True)
+        )
+        return _meeting(parts.sum(axis=1))[rows, columns].reshape(height, -1)
 
     inputs, in_parts = shared.inputs(*arguments)
     pooled_bars, pooled_parts = shared.bands(
@@ -200,13 +215,14 @@ def backward(
         program,
         (*inputs, pooled_bars),
         (*in_parts, pooled_parts),
-        trees,
-        grid=(down, strips),
+        (trees, shared.exchange(down)),
+        grid=down,
         block=shared.block,
+        warps=shared.warps,
         interpret=interpret,
     )
-    finish = of_band, of_one, of_other
-    return tuple(jax.tree.map(each, bar) for each, bar in zip(finish, results, strict=True))
+    finish = of_band, of_plane_of_one, of_plane_of_other
+    return tuple(jax.tree.map(each, bar) for each, bar in zip(finish, results[0], strict=True))
 
 
 @dataclass(frozen=True)
@@ -215,6 +231,7 @@ class _Shared:
 
     level: Level
     layer: Convolved
+    interpret: bool
 
     @property
     def block(self) -> tuple[int, int]:
@@ -222,23 +239,27 @@ class _Shared:
         return self.layer.block
 
     @property
-    def columns(self) -> int:
-        """Of a strip: whole windows of the pooling."""
-        side = self.level.pooling
-        return side * min(max(1, COLUMNS // side), -(-self.level.size[1] // side))
+    def width(self) -> int:
+        """Of the rows in registers: of a tensor Triton wants a power of two."""
+        return 1 << (self.level.size[1] - 1).bit_length()
 
     @property
-    def strips(self) -> int:
-        return -(-self.level.size[1] // self.columns)
+    def warps(self) -> int:
+        return max(1, self.width * PAIRS // (32 * ENTRIES))
 
-    @property
-    def rim(self) -> int:
-        """As far as a pixel's cotangent reaches: two pixels a convolution, and a row above."""
-        return 2 * self.level.convolutions + 1
+    def exchange(self, grid: int) -> Part:
+        """The memory for `Exchange`."""
+        tiles = [n // images for n, images in zip(self.block, IMAGES, strict=True)]
+        shape = 2, streamed.slots(self.level), (self.width + 2) * PAIRS
+        return Part(
+            (grid, *tiles, *shape), (None, None, None, *shape), lambda k, i, j: (k, i, j, 0, 0, 0)
+        )
 
-    def strip(self, inputs: Any, number: Any, offset: Any) -> streamed.Strip:
-        sizes = self.columns, number * self.columns
-        return streamed.Strip(self.level, self.layer, *sizes, offset, self.rim, *inputs)
+    def stream(self, inputs: Any, memory: Any, offset: Any) -> streamed.Stream:
+        # the interpreter goes through a program's threads in step
+        barrier = (lambda: None) if self.interpret else triton.debug_barrier
+        exchange = Exchange(memory, self.width, barrier)
+        return streamed.Stream(self.level, self.layer, self.width, offset, exchange, *inputs)
 
     def inputs(self, entering: Any, one: Side, other: Side) -> tuple[Any, Any]:
         """The arrays that a program reads, and its parts of them."""
@@ -262,9 +283,9 @@ class _Shared:
     def _surrounded(
         self, images: int, reach: tuple[int, int], plane: Plane
     ) -> Float[Array, "row column image"]:
-        """A plane with zeros around, and as many columns as the strips together have."""
-        rows, columns = (self.rim + r for r in reach)
-        right = columns + self.strips * self.columns - self.level.size[1]
+        """A plane with zeros around, as wide as the rows in registers and more."""
+        rows, columns = streamed.rim(self.level) + reach[0], 1 + reach[1]
+        right = columns + self.width - self.level.size[1]
         return jnp.pad(
             plane.reshape(len(plane), -1, images), ((rows, rows), (columns, right), (0, 0))
         )
@@ -274,39 +295,38 @@ def _each(n: int, body: Any) -> None:
     jax.lax.fori_loop(0, n, lambda k, _: body(k), None)
 
 
-def _pooled_offset(level: Level, offset: Any, row: Any, column: int) -> tuple[Any, ...]:
-    """Where a band has the pooled offset to which a pixel of the image belongs (`_sweep_plain`)."""
+def _pooled_offset(level: Level, offset: Any, axis: int, position: Any) -> tuple[Any, Any]:
+    """Where a band has the pooled offset of a pixel (`_sweep_plain`), and what is left over.
+
+    Of the pixels of a window, that many less than the pooling's side belong to the same one.
+    """
     side = level.pooling
-    return tuple(
-        quotient(d + remainder(position, side) + side * (pooled + 1) - radius, side)
-        for d, position, radius, pooled in zip(
-            offset, (row, column), level.radius, level.pooled_radius, strict=True
-        )
-    )
+    first = side * (level.pooled_radius[axis] + 1) - level.radius[axis]
+    moved = offset[axis] + first + remainder(position, side)
+    return quotient(moved, side), remainder(moved, side)
 
 
-def _repeated(
-    level: Level, offset: Any, row: Any, column: int, left: Any, pooled_bars: Any
-) -> tuple[Any, Any]:
-    """The cotangents of a pixel: those of the window in which it is, and zero where in none."""
-    side = level.pooling
-    inside, window = True, []
-    for position, size in zip((row, left + column), level.pooled_size, strict=True):
-        inside &= (position >= 0) & (position < side * size)
-        window.append(jnp.clip(position, 0, side * size - 1))
-    place = _pooled_offset(level, offset, window[0], column % side)
-    pixel = [quotient(position, side) for position in window]
+def _repeated(level: Level, offset: Any, pooled_bars: Any, row: Any, pixels: Pixels) -> Any:
+    """The cotangents of a row: those of the windows in which they are, and zero where in none."""
+    position = row, pixels.column
+    near = [
+        jnp.clip(p, 0, level.pooling * n - 1)
+        for p, n in zip(position, level.pooled_size, strict=True)
+    ]
+    inside = (near[0] == position[0]) & (near[1] == position[1])
+    place = [_pooled_offset(level, offset, axis, p)[0] for axis, p in enumerate(near)]
+    window = [quotient(p, level.pooling) for p in near]
 
     def read(ref: Any) -> Any:
-        return jnp.where(inside, ref[(*place, *pixel, slice(None), slice(None))], 0)
+        return jnp.where(inside, ref[(*place, *window, *pixels.images)], 0)
 
     return jax.tree.map(read, pooled_bars)
 
 
-def _meeting(parts: Float[Array, "part m *rest"], step: int) -> Float[Array, "n *rest"]:
-    """The sum of parts, each of which lies `step` places beyond the one before."""
+def _meeting(parts: Float[Array, "part m *rest"]) -> Float[Array, "n *rest"]:
+    """The sum of parts, each of which lies a place beyond the one before."""
     n, m, *rest = parts.shape
-    length = step * (n - 1) + m
-    # one more step a row than there is room for: seen as rows of `length`, each begins later
-    rows = jnp.pad(parts, ((0, 0), (0, length + step - m), *[(0, 0)] * len(rest)))
+    length = n - 1 + m
+    # one more a row than there is room for: seen as rows of `length`, each begins a place later
+    rows = jnp.pad(parts, ((0, 0), (0, length + 1 - m), *[(0, 0)] * len(rest)))
     return rows.reshape(-1, *rest)[: n * length].reshape(n, length, *rest).sum(axis=0)
