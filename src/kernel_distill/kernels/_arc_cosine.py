@@ -64,6 +64,11 @@ def activated(u: Entries, std1: Entries, std2: Entries) -> Entries:
     return (std1 - std2) ** 2 / 4 + std1 * std2 * apart
 
 
+def beside(std: Entries) -> Entries:
+    """M of activated features whose standard deviation before was `std`, and of none."""
+    return std**2 / 4
+
+
 def convolved_tangent(t: Entries | None, u: Entries, std1: Entries, std2: Entries) -> Entries:
     """T of the convolved features: that of what is convolved, and N = s s' (1 - u)."""
     n = std1 * std2 * (1 - u)

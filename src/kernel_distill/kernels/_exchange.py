@@ -80,34 +80,28 @@ class Exchange:
     width: int
     barrier: Callable[[], None]
 
-    def across(self, step: Any, slot: int, inner: Pair, outer: Pair) -> Pair:
+    def across(self, step: Any, slot: int, inner: Pair, outer: Row) -> Pair:
         """The sum of each column with its neighbours, of M and of T.
 
         Args:
             step: its number.
             slot: the first of two.
             inner: all columns.
-            outer: those next to the image.
+            outer: M of those next to the image, where T is zero.
         """
-        for k, (row, ends) in enumerate(zip(inner, outer, strict=True)):
-            if row is not None:
-                self._write(step, slot + k, row)
-                self.memory[(*self._place(step, slot + k), self._ends)] = ends
+        self._write(step, slot, inner)
+        pixels = beside(self.width)
+        ends = (pixels.column + 1) * PAIRS + pixels.pair
+        self.memory[(*self._place(step, slot), ends)] = outer
         return self._sums(step, slot, inner)
 
-    def back_across(self, step: Any, slot: int, inner: Pair) -> list[Pair]:
-        """The transpose of `across`, with nothing outside: for the columns and those next to them."""
-        for k, row in enumerate(inner):
-            if row is not None:
-                self._write(step, slot + k, row)
+    def back_across(self, step: Any, slot: int, inner: Pair) -> tuple[Pair, Row]:
+        """Its transpose: of all columns M and T, and of those next to the image M."""
+        self._write(step, slot, inner)
         sums = self._sums(step, slot, inner)
         pixels = beside(self.width)
         neighbours = jnp.clip(pixels.column + 1, 1, self.width) * PAIRS + pixels.pair
-        outer = [
-            None if row is None else self.memory[(*self._place(step, slot + k), neighbours)]
-            for k, row in enumerate(inner)
-        ]
-        return [sums, (outer[0], outer[1])]
+        return sums, self.memory[(*self._place(step, slot), neighbours)]
 
     def _sums(self, step: Any, slot: int, inner: Pair) -> Pair:
         self.barrier()
@@ -121,13 +115,10 @@ class Exchange:
                 sums[k] = left + row + right
         return sums[0], sums[1]
 
-    def _write(self, step: Any, slot: int, row: Row) -> None:
-        self.memory[(*self._place(step, slot), pl.ds(PAIRS, len(row)))] = row
+    def _write(self, step: Any, slot: int, inner: Pair) -> None:
+        for k, row in enumerate(inner):
+            if row is not None:
+                self.memory[(*self._place(step, slot + k), pl.ds(PAIRS, len(row)))] = row
 
     def _place(self, step: Any, slot: int) -> tuple[Any, int]:
         return remainder(step, 2), slot
-
-    @property
-    def _ends(self) -> Int[Array, "_pixel"]:
-        pixels = beside(self.width)
-        return (pixels.column + 1) * PAIRS + pixels.pair

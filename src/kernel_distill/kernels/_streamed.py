@@ -12,7 +12,7 @@ is convolved (`_arc_cosine`).
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -114,21 +114,20 @@ def forward(stream: Stream, height: int, put: Callable[[Any, Row, Any], None]) -
         put: is called with a row's number, M and T.
     """
     last = stream.level.convolutions
-    columns = stream.columns
 
     def step(i: Any, windows: Any) -> Any:
-        rows, moved = _entering(stream, i - 1, columns), []
+        rows, moved = _entering(stream, i - 1), []
         for number in range(1, last + 1):
             window, sums = _slide(windows[number - 1], rows)
             moved.append(window)
             sums = stream.exchange.across(i, 2 * number - 2, *sums)
             if number < last:
-                _, rows = _convolved(stream, number, i - 1 - number, columns, sums)
+                _, rows = _convolved(stream, number, i - 1 - number, sums)
         row = i - 1 - last
 
         @pl.when(row >= 0)
         def _() -> None:
-            _, (activated,) = _convolved(stream, last, row, columns[:1], sums)
+            _, (activated, _) = _convolved(stream, last, row, sums)
             put(row, *activated)
 
         return moved
@@ -139,65 +138,60 @@ def forward(stream: Stream, height: int, put: Callable[[Any, Row, Any], None]) -
 
 def backward(
     stream: Stream,
-    bar: Callable[[Any, Pixels], Pair],
-    put: Callable[[Any, list[Any]], None],
-    put_stds: Callable[[int, Any, list[Any]], None],
+    bar: Callable[[Any], Pair],
+    put: Callable[..., None],
+    put_stds: Callable[..., None],
 ) -> None:
     """The cotangents of what enters and of the standard deviations, row by row.
-
-    Those of the other side come from the columns and rows beside the image too.
 
     Args:
         stream: the planes.
         bar: the cotangents of M and T of the activated features after the last convolution, of
             the columns of a row: zero outside the image.
-        put: is called with a row's number, and for the columns inside and beside with the
-            cotangents of the arguments of `enter`.
-        put_stds: with a convolution's number, a row's, and likewise the cotangents of `stds`.
+        put: is called with a row's number, the cotangents of the arguments of `enter`, and those
+            of the other side that come from beside the one image.
+        put_stds: with a convolution's number, a row's, the cotangents of `stds`, and that of the
+            other side's that comes from beside the one image, or None where nothing does.
     """
     last = stream.level.convolutions
     height = stream.level.size[0]
     numbers = range(1, last + 1)
-    columns = stream.columns
 
     def step(i: Any, carried: Any) -> Any:
         windows, waiting, windows_back = map(list, carried)
-        rows, arrived = _entering(stream, i - 1, columns), []
+        rows, arrived = _entering(stream, i - 1), []
         for number in numbers:
             windows[number - 1], sums = _slide(windows[number - 1], rows)
             sums = stream.exchange.across(i, 2 * number - 2, *sums)
-            kept, rows = _convolved(stream, number, i - 1 - number, columns, sums)
+            kept, rows = _convolved(stream, number, i - 1 - number, sums)
             queue = [*waiting[number - 1], kept]
             arrived.append(queue[0])
             waiting[number - 1] = queue[1:]
-        row = i - 1 - last
-        bars = [bar(row, columns[0])]  # none beside: what is there is not pooled
+        bars, outer_bar = bar(i - 1 - last), None  # what is beside the image is not pooled
         for number in reversed(numbers):
             row = i - 1 - 2 * last + number
-            kept = arrived[number - 1], _kept_outside(stream, number, 2 * PAIRS)
-            pulled = [
-                _pulled(stream, number, row, *each)
-                for each in zip(columns, kept, bars, strict=False)
-            ]
-            _near(row, height, functools.partial(put_stds, number, row, [p[1] for p in pulled]))
-            windows_back[number - 1], sums = _slide(windows_back[number - 1], pulled[0][0])
-            bars = stream.exchange.back_across(i, 2 * (last + number) - 2, sums)
+            sums_bar, stds_bar = _pulled(stream, number, row, arrived[number - 1], bars)
+            if outer_bar is not None:
+                std = stream.stds(number, row, stream.columns[1])[1]
+                (outer_bar,) = jax.vjp(arc_cosine.beside, std)[1](outer_bar)
+            _near(row, height, functools.partial(put_stds, number, row, stds_bar, outer_bar))
+            windows_back[number - 1], sums = _slide(windows_back[number - 1], sums_bar)
+            bars, outer_bar = stream.exchange.back_across(i, 2 * (last + number) - 2, sums)
         row = i - 1 - 2 * last
 
         def put_entering() -> None:
-            pulls = [jax.vjp(enter, *stream.entering_pixels(row, each))[1] for each in columns]
-            put(row, [pull(pair) for pull, pair in zip(pulls, bars, strict=True)])
+            inner, outer = (stream.entering_pixels(row, pixels) for pixels in stream.columns)
+            _, pull = jax.vjp(enter, *inner)
+            _, outer_pull = jax.vjp(_m_beside, *outer)
+            put(row, pull(bars), outer_pull(outer_bar)[2])
 
         _near(row, height, put_entering)
         return windows, waiting, windows_back
 
     start = (
         [_no_window(stream, number) for number in numbers],
-        [
-            [_kept_outside(stream, number, stream.width * PAIRS)] * (2 * (last - number))
-            for number in numbers
-        ],
-        [tuple(rows[0] for rows in _no_window(stream, number)) for number in numbers],
+        [[_nothing_kept(stream, number)] * (2 * (last - number)) for number in numbers],
+        [tuple(inner for inner, _ in _no_window(stream, number)) for number in numbers],
     )
     jax.lax.fori_loop(0, height + 2 + 2 * last, step, start)
 
@@ -207,14 +201,22 @@ def _near(row: Any, height: int, body: Callable[[], None]) -> None:
     pl.when((row >= -1) & (row <= height))(body)
 
 
-def _entering(stream: Stream, row: Any, columns: Any) -> list[Pair]:
-    return [enter(*stream.entering_pixels(row, pixels)) for pixels in columns]
+def _m_beside(*pixels: Any) -> Row:
+    """M of what enters beside the image, where T is zero."""
+    return enter(*pixels)[0]
+
+
+def _entering(stream: Stream, row: Any) -> tuple[Pair, Row]:
+    """What enters, M and T of all columns and M of those beside the image."""
+    inner, outer = (stream.entering_pixels(row, pixels) for pixels in stream.columns)
+    return enter(*inner), _m_beside(*outer)
 
 
 def _no_window(stream: Stream, number: int) -> Any:
     """The window of a convolution before any row."""
-    zeros = jnp.zeros(stream.width * PAIRS, jnp.float32), jnp.zeros(2 * PAIRS, jnp.float32)
-    rows = [(each, each if stream.takes_tangent(number) else None) for each in zeros]
+    zeros = jnp.zeros(stream.width * PAIRS, jnp.float32)
+    inner = zeros, zeros if stream.takes_tangent(number) else None
+    rows = inner, jnp.zeros(2 * PAIRS, jnp.float32)
     return rows, rows
 
 
@@ -224,48 +226,42 @@ def _slide(window: Any, rows: Any) -> tuple[Any, Any]:
     return (middle, rows), jax.tree.map(lambda a, b, c: a + b + c, before, middle, rows)
 
 
-def _convolved(
-    stream: Stream, number: int, row: Any, columns: Sequence[Pixels], sums: Pair
-) -> tuple[Kept, list[Pair]]:
-    """What the backward pass needs of a convolution, and M and T of the activated features.
-
-    Beside the image these are those of a standard deviation of zero, whatever the sums.
-    """
-    layer, kept, activated = stream.layer, [], []
-    for pixels in columns:
-        stds = stream.stds(number, row, pixels)
-        m, t = jax.tree.map(lambda x, like=stds[0]: x if x.shape == like.shape else like, sums)
-        u = arc_cosine.one_minus_cosine(layer.scale * m, *stds)
-        m_out, t_out, summed = arc_cosine.activated(u, *stds), None, None
-        if layer.tangent:
-            summed = arc_cosine.convolved_tangent(None if t is None else layer.scale * t, u, *stds)
-            t_out = summed * arc_cosine.k0(u)
-        activated.append((m_out, t_out))
-        # where T is a function of u, it need not be kept
-        kept.append((u, None if t is None else summed))
-    return kept[0], activated
+def _convolved(stream: Stream, number: int, row: Any, sums: Pair) -> tuple[Kept, tuple[Pair, Row]]:
+    """What the backward pass needs of a convolution, and what the next one takes (`_entering`)."""
+    layer, (m, t) = stream.layer, sums
+    inner, outer = stream.columns
+    stds = stream.stds(number, row, inner)
+    u = arc_cosine.one_minus_cosine(layer.scale * m, *stds)
+    m_out, t_out, convolved = arc_cosine.activated(u, *stds), None, None
+    if layer.tangent:
+        summed = None if t is None else layer.scale * t
+        convolved = arc_cosine.convolved_tangent(summed, u, *stds)
+        t_out = convolved * arc_cosine.k0(u)
+    # where T is a function of u, it need not be kept
+    kept = u, None if t is None else convolved
+    return kept, ((m_out, t_out), arc_cosine.beside(stream.stds(number, row, outer)[1]))
 
 
-def _kept_outside(stream: Stream, number: int, entries: int) -> Kept:
-    """What `_convolved` keeps of pixels outside an image."""
-    u = jnp.full(entries, 2, jnp.float32)
+def _nothing_kept(stream: Stream, number: int) -> Kept:
+    """The same before any row: of pixels outside the image."""
+    u = jnp.full(stream.width * PAIRS, 2, jnp.float32)
     return u, jnp.zeros_like(u) if stream.takes_tangent(number) else None
 
 
 def _pulled(
-    stream: Stream, number: int, row: Any, pixels: Pixels, kept: Kept, bars: Pair
+    stream: Stream, number: int, row: Any, kept: Kept, bars: Pair
 ) -> tuple[Pair, tuple[Row, Row]]:
     """The cotangents of the sums of M and T (None where T is not summed), and of both `stds`."""
     (u, t), (m_bar, t_bar) = kept, bars
-    stds = stream.stds(number, row, pixels)
+    scale, stds = stream.layer.scale, stream.stds(number, row, stream.columns[0])
     singular, t_sum_bar = jnp.zeros_like(u), None
     if t_bar is None:
         t_bar = singular
     else:
         convolved = arc_cosine.convolved_tangent(None, u, *stds) if t is None else t
         singular = arc_cosine.singular(t_bar, convolved, u, *stds)
-        t_sum_bar = None if t is None else stream.layer.scale * arc_cosine.of_t(t_bar, u)
-    m_sum_bar = stream.layer.scale * arc_cosine.of_m(m_bar, t_bar, u, singular)
+        t_sum_bar = None if t is None else scale * arc_cosine.of_t(t_bar, u)
+    m_sum_bar = scale * arc_cosine.of_m(m_bar, t_bar, u, singular)
     of_std = functools.partial(arc_cosine.of_std, m_bar, t_bar, u, singular)
     stds_bar = of_std(mine=stds[0], other=stds[1]), of_std(mine=stds[1], other=stds[0])
     return (m_sum_bar, t_sum_bar), stds_bar

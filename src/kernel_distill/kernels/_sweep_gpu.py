@@ -32,17 +32,16 @@ from jaxtyping import Array, Float
 
 from kernel_distill.kernels import _programs as programs
 from kernel_distill.kernels import _streamed as streamed
-from kernel_distill.kernels._levels import Level
-from kernel_distill.kernels._planes import Plane
 from kernel_distill.kernels._exchange import (
     PAIRS,
     Exchange,
     Pixels,
-    beside,
     inside,
     quotient,
     remainder,
 )
+from kernel_distill.kernels._levels import Level
+from kernel_distill.kernels._planes import Plane
 from kernel_distill.kernels._programs import Part, launch
 from kernel_distill.kernels._semivariance import Convolved
 from kernel_distill.kernels._side import IMAGES, Band, Bands, Side
@@ -149,44 +148,43 @@ def backward(
         *inputs, pooled_bars = inputs
         (entering_refs, *side_refs), exchange = outputs
         down_offset = pl.program_id(0)
-        inner, outer = inside(shared.width), beside(shared.width)
+        inner = inside(shared.width)
 
         def at_offset(across_offset: Any) -> None:
             offset = down_offset, across_offset
 
-            def add(row: Any, refs: Any, bars: list[Any]) -> None:
+            def add(row: Any, refs: Any, bars: Any, outer_bar: Any) -> None:
                 """To both sides, each summed over the images of the other."""
-                for k, bar in enumerate(bars):
-                    to_one, to_other = (
-                        zip(*map(jax.tree.leaves, each), strict=True)
-                        for each in zip(refs, bar, strict=True)
-                    )
-                    for ref, value in to_other:
-                        summed = value.reshape(-1, *IMAGES).sum(axis=1)
-                        columns = pl.ds(across_offset + 1, shared.width)
-                        if k:
-                            columns = (
-                                jax.lax.iota(jnp.int32, 2) * (shared.width + 1)
-                            ) + across_offset
-                        ref[row + 1, columns, :] += summed
-                    for ref, value in () if k else to_one:
-                        ref[row + 1] += value.reshape(-1, *IMAGES).sum(axis=2)
+                outside = ((), ()) if outer_bar is None else (refs[1], outer_bar)
+                to_one, to_other, to_other_outside = (
+                    zip(*map(jax.tree.leaves, each), strict=True)
+                    for each in (*zip(refs, bars, strict=True), outside)
+                )
+                for ref, value in to_one:
+                    ref[row + 1] += value.reshape(-1, *IMAGES).sum(axis=2)
+                for ref, value in to_other:
+                    moved = pl.ds(across_offset + 1, shared.width)
+                    ref[row + 1, moved, :] += value.reshape(-1, *IMAGES).sum(axis=1)
+                for ref, value in to_other_outside:
+                    moved = jax.lax.iota(jnp.int32, 2) * (shared.width + 1) + across_offset
+                    ref[row + 1, moved, :] += value.reshape(-1, *IMAGES).sum(axis=1)
 
-            def put(row: Any, bars: list[Any]) -> None:
-                add(row, [replace(refs, stds=()) for refs in side_refs], [bar[1:] for bar in bars])
+            def put(row: Any, bars: Any, outer_bar: Any) -> None:
+                add(row, [replace(refs, stds=()) for refs in side_refs], bars[1:], outer_bar)
 
                 @pl.when((row >= 0) & (row < height))
                 def _() -> None:
                     place = offset[0] + 1, offset[1] + 1, row, inner.column, *inner.images
                     for ref, value in zip(
-                        *map(jax.tree.leaves, (entering_refs, bars[0][0])), strict=True
+                        *map(jax.tree.leaves, (entering_refs, bars[0])), strict=True
                     ):
                         ref[place] = value
 
-            def put_stds(number: int, row: Any, bars: list[Any]) -> None:
-                add(row, [refs.stds[number - 1] for refs in side_refs], bars)
+            def put_stds(number: int, row: Any, bars: Any, outer_bar: Any) -> None:
+                refs = [refs.stds[number - 1] for refs in side_refs]
+                add(row, refs, bars, outer_bar)
 
-            bar = functools.partial(_repeated, level, offset, pooled_bars)
+            bar = functools.partial(_repeated, level, offset, pooled_bars, inner)
             streamed.backward(shared.stream(inputs, exchange, offset), bar, put, put_stds)
 
         _each(across, at_offset)
@@ -306,7 +304,7 @@ def _pooled_offset(level: Level, offset: Any, axis: int, position: Any) -> tuple
     return quotient(moved, side), remainder(moved, side)
 
 
-def _repeated(level: Level, offset: Any, pooled_bars: Any, row: Any, pixels: Pixels) -> Any:
+def _repeated(level: Level, offset: Any, pooled_bars: Any, pixels: Pixels, row: Any) -> Any:
     """The cotangents of a row: those of the windows in which they are, and zero where in none."""
     position = row, pixels.column
     near = [
