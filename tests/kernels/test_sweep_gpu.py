@@ -1,11 +1,12 @@
-"""The form of a level for GPUs: in Pallas' interpreter beside the plain form, and compiled for CUDA.
+"""The form of a level for GPUs: in Pallas' interpreter beside the plain form, and for CUDA.
 
 Nothing here runs on a GPU, and nothing is measured.
 """
 
 import functools
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -32,48 +33,67 @@ def images(n: int, *shape: int, seed: int = 0) -> np.ndarray:
 
 
 def with_equal_features(n: int, *shape: int, seed: int = 0) -> np.ndarray:
-    """An image of zeros, images that share a margin, and the same two whatever the seed."""
+    """An image of zeros, one that is on both sides, and margins that all images share."""
     x = images(n, *shape, seed=seed)
     x[:, :2], x[:, :, -1:] = -0.4, -0.4
     x[0], x[1] = 0, images(1, *shape, seed=99)[0]
     return x
 
 
-def of_levels(kernel: Any, x1: np.ndarray, x2: np.ndarray) -> Iterator[tuple[Any, ...]]:
-    """For each level what `sweep` takes of a block, by the plain form of those before."""
+@dataclass(frozen=True)
+class Case:
+    """What `sweep` takes of a block of images, at one level of a network."""
+
+    level: Any
+    layer: Any
+    arguments: tuple[Any, ...]
+
+    def run(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> tuple[Any, Any]:
+        """The bands without their margin, and the cotangents for random ones of theirs."""
+        forward, backward = (
+            jax.jit(functools.partial(each, self.level, self.layer)) for each in (forward, backward)
+        )
+        bands = forward(*self.arguments)
+        inner = jax.tree.map(lambda band: band[1:-1, 1:-1], bands)
+        bar = jax.tree.map(
+            lambda band: np.pad(images(*band.shape, seed=5), ((1, 1), (1, 1), (0, 0), (0, 0))),
+            inner,
+        )
+        return inner, backward(self.arguments, bar)
+
+
+def cases(kernel: Any, x1: np.ndarray, x2: np.ndarray) -> Iterator[Case]:
+    """Of every level, by the plain form of those before."""
     features = []
     for x in (x1, x2):
         planes = tuple(to_plane(jnp.asarray(x[..., c])) for c in range(x.shape[-1]))
         features.append(jax.jit(kernel.features, static_argnums=1)(planes, len(x)))
     block = len(x1), len(x2)
-    layer = kernel._layer(len(x1) * len(x2), tangent=kernel.kind == "ntk")
-    bands = None
+    layer = kernel._layer(block[0] * block[1], tangent=kernel.kind == "ntk")
     levels = kernel._levels(features[0].sides[0].images[0], len(x1))
+    bands = None
     for level, *sides in zip(levels, features[0].sides, features[1].sides, strict=True):
-        yield level, replace(layer, block=block), bands, *sides
+        yield Case(level, replace(layer, block=block), (bands, *sides))
         bands = plain.forward(level, layer, bands, *by_pairs(*sides, block))
-
-
-def without_margin(bands: Any) -> Any:
-    return jax.tree.map(lambda band: band[1:-1, 1:-1], bands)
-
-
-def cotangents(bands: Any) -> Any:
-    """Random ones, of the margin zero."""
-
-    def like(band: Any) -> Any:
-        inner = images(*band[1:-1, 1:-1].shape, seed=5)
-        return jnp.asarray(np.pad(inner, ((1, 1), (1, 1), (0, 0), (0, 0))))
-
-    return jax.tree.map(like, bands)
 
 
 @pytest.mark.parametrize(
     ("architecture", "kind", "shape", "draw"),
     [
+        # sizes of 6 x 7 and 3 x 3, of no power of two; two convolutions, then one
         (ConvNet(depth=2, prepend=True), "ntk", (6, 7, 3), images),
-        (ConvNet(depth=2, prepend=False, b_std=0.0), "ntk", (7, 10, 1), with_equal_features),
-        (ConvNet(depth=1, prepend=True), "nngp", (5, 3, 1), with_equal_features),
+        (ConvNet(depth=1, prepend=False, b_std=0.0), "nngp", (4, 5, 1), with_equal_features),
+        pytest.param(
+            *(ConvNet(depth=1, prepend=True), "nngp", (5, 8, 1), with_equal_features),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *(ConvNet(depth=3, prepend=False), "ntk", (28, 28, 1), with_equal_features),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *(kernels.Myrtle(depth=10), "ntk", (32, 32, 3), images), marks=pytest.mark.slow
+        ),
     ],
     ids=str,
 )
@@ -81,27 +101,139 @@ def test_equals_the_plain_form(
     architecture: kernels.Architecture,
     kind: Any,
     shape: tuple[int, ...],
-    draw: Any,
+    draw: Callable[..., np.ndarray],
     distance: Distance,
 ) -> None:
-    kernel = architecture.kernel(kind)
     x1, x2 = draw(IMAGES[0], *shape), draw(2 * IMAGES[1], *shape, seed=1)
-    for level, layer, *arguments in of_levels(kernel, x1, x2):
-        forms = [
-            jax.jit(functools.partial(form, level, layer))
-            for form in (
-                functools.partial(gpu.forward, interpret=True),
-                functools.partial(gpu.backward, interpret=True),
-                sweep_module._plain_forward,
-                sweep_module._plain_backward,
-            )
-        ]
-        got, expected = forms[0](*arguments), forms[2](*arguments)
-        assert jax.tree.structure(got) == jax.tree.structure(expected)
-        for each in zip(*map(jax.tree.leaves, (without_margin(got), without_margin(expected)))):
-            assert distance(*each) < 1e-6
-        bar = cotangents(expected)
-        got, expected = forms[1](tuple(arguments), bar), forms[3](tuple(arguments), bar)
+    for case in cases(architecture.kernel(kind), x1, x2):
+        got = case.run(
+            functools.partial(gpu.forward, interpret=True),
+            functools.partial(gpu.backward, interpret=True),
+        )
+        expected = case.run(sweep_module.plain_forward, sweep_module.plain_backward)
         assert jax.tree.structure(got) == jax.tree.structure(expected)
         for each in zip(*map(jax.tree.leaves, (got, expected)), strict=True):
             assert distance(*each) < 1e-6
+
+
+# --- whole kernels
+
+
+@pytest.fixture
+def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels as where JAX has a GPU, in the interpreter."""
+
+    def by_platform(on_cuda: Any, elsewhere: Any) -> Any:
+        return functools.partial(on_cuda, interpret=True)
+
+    monkeypatch.setattr(convolutional, "takes_blocks", lambda kernel, x: True)
+    monkeypatch.setattr(sweep_module, "by_platform", by_platform)
+
+
+def cross_and_gradients(kernel: kernels.Kernel, x1: Any, x2: Any) -> Any:
+    def compute(x1: Any, x2: Any) -> Any:
+        block, pull = jax.vjp(kernel, x1, x2)
+        return block, pull(jnp.cos(jnp.arange(block.size, dtype=block.dtype)).reshape(block.shape))
+
+    return jax.jit(compute)(x1, x2)
+
+
+def check(kernel: kernels.Kernel, reference: kernels.Kernel, distance: Distance, x: Any) -> None:
+    block, gradients = cross_and_gradients(kernel, *x)
+    with jax.enable_x64(True):
+        x = [each.astype(np.float64) for each in x]
+        expected, expected_gradients = cross_and_gradients(reference, *x)
+    np.testing.assert_allclose(block, expected, rtol=1e-6)
+    for got, wanted in zip(gradients, expected_gradients, strict=True):
+        assert distance(got, wanted) < 1e-6
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_equals_neural_tangents(distance: Distance, monkeypatch: pytest.MonkeyPatch) -> None:
+    # several tiles, of which the last ones are not full
+    monkeypatch.setattr(convolutional, "PAIRS_OF_ACCELERATOR", 64)
+    architecture = ConvNet(depth=1, prepend=False)
+    exact, reference = architecture.kernel(), architecture.kernel(implementation="neural_tangents")
+    x = images(3, 4, 5, 2), images(18, 4, 5, 2, seed=1)
+    check(exact, reference, distance, x)
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_of_self() -> None:
+    kernel = ConvNet(depth=1, prepend=False).kernel()
+    x = images(5, 4, 4, 1)
+    x[3] = x[0]
+    block = kernel(x)
+    np.testing.assert_array_equal(block, block.T)
+    assert block[0, 3] == block[0, 0] == block[3, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("interpreted")
+def test_one_pair(distance: Distance) -> None:
+    architecture = ConvNet(depth=1, prepend=False)
+    exact, reference = architecture.kernel(), architecture.kernel(implementation="neural_tangents")
+    check(exact, reference, distance, (images(1, 4, 4, 1), images(1, 4, 4, 1, seed=1)))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("interpreted")
+def test_whole_convnet(distance: Distance) -> None:
+    architecture = ConvNet(depth=3)
+    exact, reference = architecture.kernel(), architecture.kernel(implementation="neural_tangents")
+    check(exact, reference, distance, (images(1, 32, 32, 3), images(2, 32, 32, 3, seed=1)))
+
+
+# --- where it is used
+
+
+def for_cuda(function: Callable[..., Any], *arguments: Any) -> str:
+    """What `function` is lowered to for CUDA, where JAX can without a GPU."""
+    try:
+        return jax.jit(function).trace(*arguments).lower(lowering_platforms=("cuda",)).as_text()
+    except RuntimeError as error:  # from JAX 0.11 on
+        pytest.skip(f"this JAX compiles for a GPU only where there is one: {error}")
+
+
+def calls_of_triton(text: str) -> int:
+    return text.count("xla.gpu.triton") + text.count("triton_kernel_call")
+
+
+def test_compiles_for_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolutional, "takes_blocks", lambda kernel, x: True)
+    kernel = ConvNet(depth=2, prepend=True).kernel()
+    x1, x2 = images(5, 12, 12, 3), images(9, 12, 12, 3)
+
+    def with_vjp(x1: Any, x2: Any) -> Any:
+        block, pull = jax.vjp(kernel, x1, x2)
+        return block, pull(block)
+
+    # two levels forward; one of them again, for the next one's backward pass; and two backward
+    assert calls_of_triton(for_cuda(with_vjp, x1, x2)) == 5
+    lowered = jax.jit(kernel).trace(x1, x2).lower(lowering_platforms=("cpu",)).as_text()
+    assert calls_of_triton(lowered) == 0
+
+
+def test_only_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = jnp.zeros((1, 4, 4, 1))
+    kernel = ConvNet(depth=1).kernel()
+    assert not convolutional.takes_blocks(kernel, x)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert convolutional.takes_blocks(kernel, x)
+    assert not convolutional.takes_blocks(ConvNet(depth=1, activation="erf").kernel(), x)
+    with jax.enable_x64(True):
+        assert not convolutional.takes_blocks(kernel, x.astype(jnp.float64))
+
+
+def test_plain_form_where_pallas_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolutional, "takes_blocks", lambda kernel, x: True)
+    monkeypatch.setitem(sys.modules, "kernel_distill.kernels._sweep_gpu", None)
+    monkeypatch.delattr(kernels, "_sweep_gpu")
+    sweep_module.load_gpu_form.cache_clear()
+    kernel = ConvNet(depth=1, prepend=False).kernel()
+    x1, x2 = images(3, 4, 4, 1), images(9, 4, 4, 1)
+    with pytest.warns(UserWarning, match="plane by plane"):
+        got = kernel(x1, x2)
+    monkeypatch.undo()
+    sweep_module.load_gpu_form.cache_clear()
+    np.testing.assert_allclose(got, kernel(x1, x2), rtol=1e-6)

@@ -161,8 +161,8 @@ def _entries(
     features1 = jax.tree.map(lambda each: each[: len(x1)], features)
     features2 = jax.tree.map(lambda each: each[len(x1) :], features)
     tiles = _tiled(len(i), min(_pairs(), len(i)))
-    rows, columns = i[tiles], j[tiles]
-    return _tiles(kernel, False, features1, features2, rows, columns).reshape(-1)[: len(i)]
+    entries = _tiles(kernel, False, (features1, features2), i[tiles], j[tiles])
+    return entries.reshape(-1)[: len(i)]
 
 
 def takes_blocks(kernel: ConvolutionalKernel, x: Array) -> bool:
@@ -177,21 +177,16 @@ def _block(
     x1: Float[Array, "n1 height width channel"],
     x2: Float[Array, "n2 height width channel"],
 ) -> Float[Array, "n1 n2"]:
-    """The kernel of all rows of x1 with all of x2, by tiles of blocks of images."""
-    features1, features2 = _features(kernel, x1), _features(kernel, x2)
+    """The kernel of all rows of x1 with all of x2, by tiles that are blocks themselves."""
+    features = _features(kernel, x1), _features(kernel, x2)
     height, width = _tile(len(x1), len(x2))
     rows, columns = _tiled(len(x1), height), _tiled(len(x2), width)
-    grid = len(rows), len(columns)
+    down, across = len(rows), len(columns)
     entries = _tiles(
-        kernel,
-        True,
-        features1,
-        features2,
-        rows.repeat(grid[1], axis=0),
-        jnp.tile(columns, (grid[0], 1)),
+        kernel, True, features, rows.repeat(across, axis=0), jnp.tile(columns, (down, 1))
     )
-    block = entries.reshape(*grid, height, width).swapaxes(1, 2)
-    return block.reshape(grid[0] * height, -1)[: len(x1), : len(x2)]
+    block = entries.reshape(down, across, height, width).swapaxes(1, 2)
+    return block.reshape(down * height, -1)[: len(x1), : len(x2)]
 
 
 def _tile(n1: int, n2: int) -> tuple[int, int]:
@@ -226,8 +221,7 @@ def _features(kernel: ConvolutionalKernel, x: Float[Array, "n height width chann
 def _tiles(
     kernel: ConvolutionalKernel,
     of_all: bool,
-    features1: Features,
-    features2: Features,
+    features: tuple[Features, Features],
     rows: Int[Array, "tile row"],
     columns: Int[Array, "tile column"],
 ) -> Float[Array, "tile pair"]:
@@ -237,15 +231,14 @@ def _tiles(
         kernel: what computes them.
         of_all: whether a tile's entries are of all its rows with all its columns, or of the first
             with the first, and so on.
-        features1: of the images that `rows` count.
-        features2: of the images that `columns` count.
+        features: of the images that `rows` count, and of those that `columns` count.
         rows: of each tile.
         columns: of each tile.
     """
     of_tile = _of_tile(kernel, of_all, rows, columns)
 
     def compute(tile: tuple[Array, Array]) -> Float[Array, "pair"]:
-        return of_tile(*map(_taken, (features1, features2), tile))
+        return of_tile(*map(_taken, features, tile))
 
     return jax.lax.map(compute, (rows, columns))
 
@@ -266,12 +259,12 @@ def _forward(kernel: ConvolutionalKernel, of_all: bool, *arguments: Any) -> tupl
 
 
 def _backward(kernel: ConvolutionalKernel, of_all: bool, arguments: Any, entries_bar: Array) -> Any:
-    features1, features2, rows, columns = arguments
+    features, rows, columns = arguments
     of_tile = _of_tile(kernel, of_all, rows, columns)
 
     def add_tile(bars: Any, tile: Any) -> Any:
         *indices, bar = tile
-        _, pull = jax.vjp(of_tile, *map(_taken, (features1, features2), indices))
+        _, pull = jax.vjp(of_tile, *map(_taken, features, indices))
 
         def add(index: Array, whole: Array, part: Plane) -> Array:
             return whole.at[index].add(from_plane(part, len(index)))
@@ -282,9 +275,9 @@ def _backward(kernel: ConvolutionalKernel, of_all: bool, arguments: Any, entries
         ]
         return tuple(added), None
 
-    nothing = jax.tree.map(jnp.zeros_like, (features1, features2))
-    (bar1, bar2), _ = jax.lax.scan(add_tile, nothing, (rows, columns, entries_bar))
-    return bar1, bar2, None, None
+    nothing = jax.tree.map(jnp.zeros_like, features)
+    features_bar, _ = jax.lax.scan(add_tile, nothing, (rows, columns, entries_bar))
+    return features_bar, None, None
 
 
 _tiles.defvjp(_forward, _backward)

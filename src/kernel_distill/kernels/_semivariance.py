@@ -128,11 +128,9 @@ def _activated_tangent(
     return _convolved_tangent(layer, t, u, std1, std2) * arc_cosine.k0(u)
 
 
-def _singular(
-    layer: Convolved, t_bar: Plane, t: Wider | None, u: Plane, std1: Plane, std2: Plane
-) -> Plane:
-    convolved = _convolved_tangent(layer, t, u, std1, std2)
-    return arc_cosine.singular(t_bar, convolved, u, std1, std2)
+def _singular(layer: Convolved, t_bar: Plane, t: Wider | None, *u_and_stds: Plane) -> Plane:
+    convolved = _convolved_tangent(layer, t, *u_and_stds)
+    return arc_cosine.singular(t_bar, convolved, *u_and_stds)
 
 
 def _smooth(

@@ -114,6 +114,7 @@ def forward(stream: Stream, height: int, put: Callable[[Any, Row, Any], None]) -
         put: is called with a row's number, M and T.
     """
     last = stream.level.convolutions
+    stream.exchange.barrier()  # the steps begin anew: threads may be at the last of those before
 
     def step(i: Any, windows: Any) -> Any:
         rows, moved = _entering(stream, i - 1), []
@@ -156,6 +157,7 @@ def backward(
     last = stream.level.convolutions
     height = stream.level.size[0]
     numbers = range(1, last + 1)
+    stream.exchange.barrier()  # as in `forward`
 
     def step(i: Any, carried: Any) -> Any:
         windows, waiting, windows_back = map(list, carried)

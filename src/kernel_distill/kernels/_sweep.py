@@ -35,9 +35,9 @@ def sweep(level: Level, layer: Convolved, entering: Any, one: Side, other: Side)
     Returns:
         A plane for every offset, and around them a margin that holds no meaning.
     """
-    compute = functools.partial(_plain_forward, level, layer)
+    compute = functools.partial(plain_forward, level, layer)
     if gpu := _gpu_form(level, layer, one):
-        compute = _by_platform(functools.partial(gpu.forward, level, layer), compute)
+        compute = by_platform(functools.partial(gpu.forward, level, layer), compute)
     return compute(entering, one, other)
 
 
@@ -46,27 +46,27 @@ def _forward(level: Level, layer: Convolved, *arguments: Any) -> tuple[Bands, An
 
 
 def _backward(level: Level, layer: Convolved, arguments: Any, bands_bar: Bands) -> Any:
-    compute = functools.partial(_plain_backward, level, layer)
+    compute = functools.partial(plain_backward, level, layer)
     if gpu := _gpu_form(level, layer, arguments[1]):
-        compute = _by_platform(functools.partial(gpu.backward, level, layer), compute)
+        compute = by_platform(functools.partial(gpu.backward, level, layer), compute)
     return compute(arguments, bands_bar)
 
 
 sweep.defvjp(_forward, _backward)
 
 
-def _plain_forward(level: Level, layer: Convolved, entering: Any, one: Side, other: Side) -> Bands:
+def plain_forward(level: Level, layer: Convolved, entering: Any, one: Side, other: Side) -> Bands:
     return plain.forward(level, layer, entering, *by_pairs(one, other, layer.block))
 
 
-def _plain_backward(level: Level, layer: Convolved, arguments: Any, bands_bar: Bands) -> Any:
+def plain_backward(level: Level, layer: Convolved, arguments: Any, bands_bar: Bands) -> Any:
     entering, *sides = arguments
     of_pairs, contract = jax.vjp(functools.partial(by_pairs, block=layer.block), *sides)
     entering_bar, *sides_bar = plain.backward(level, layer, (entering, *of_pairs), bands_bar)
     return entering_bar, *contract(tuple(sides_bar))
 
 
-def _by_platform(on_cuda: Callable[..., Any], elsewhere: Callable[..., Any]) -> Callable[..., Any]:
+def by_platform(on_cuda: Callable[..., Any], elsewhere: Callable[..., Any]) -> Callable[..., Any]:
     """Whichever is for the platform that a program is compiled for; the other is left out."""
 
     def compute(*arguments: Any) -> Any:
@@ -79,11 +79,11 @@ def _gpu_form(level: Level, layer: Convolved, one: Side) -> ModuleType | None:
     """The form for GPUs, where it can compute this: blocks, as they are made where a GPU is."""
     relu = layer.activation == "relu" and level.convolutions > 0
     single = all(plane.dtype == "float32" for plane in jax.tree.leaves(one))
-    return _load_gpu_form() if layer.block and relu and single else None
+    return load_gpu_form() if layer.block and relu and single else None
 
 
 @functools.cache
-def _load_gpu_form() -> ModuleType | None:
+def load_gpu_form() -> ModuleType | None:
     # Pallas takes half a second to import, and its Triton backend is not in every JAX to come
     try:
         from kernel_distill.kernels import _sweep_gpu
