@@ -65,6 +65,14 @@ def _precision_restored() -> Iterator[None]:
 
 
 @pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For runs whose pictures nobody looks at: they take longer than the distilling."""
+    from kernel_distill import results
+
+    monkeypatch.setattr(results, "_draw", lambda *result, **run: None)
+
+
+@pytest.fixture
 def stop_run() -> Callable[..., None]:
     """Distils into a run, begun or gone on with, whose `report` stops it at a step by a signal."""
     import kernel_distill as kd

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kernel_distill import results
 from kernel_distill.cli import main
 
 
@@ -48,12 +47,6 @@ def label_solve_run(tmp_path_factory) -> tuple[Path, Outcome]:
     return path, run_command(
         *("label-solve", "--support-size", 25, "--block-size", 200, "--out", path)
     )
-
-
-@pytest.fixture
-def without_pictures(monkeypatch):
-    """For runs whose pictures nobody looks at: they take longer than the steps."""
-    monkeypatch.setattr(results, "_draw", lambda *result, **run: None)
 
 
 @pytest.fixture

@@ -30,22 +30,6 @@ def value_and_gradients(kernel: kernels.Kernel, x1: Any, x2: Any) -> Any:
     return jax.jit(jax.value_and_grad(weighted, argnums=(0, 1), has_aux=True))(x1, x2)
 
 
-@pytest.mark.parametrize(
-    ("kernel", "n1", "n2"),
-    [(FC, 5, 2), (FC, 2, 7), (FC, 1, 1), (FC, 6, 6), (CONVNET, 5, 2)],
-)
-def test_equals_one_device(kernel: kernels.Kernel, n1: int, n2: int) -> None:
-    assert jax.device_count() == 3
-    x1, x2 = images(n1, 0), images(n2, 1)
-    shared = distributed.on_mesh(kernel)
-    (_, block), gradients = value_and_gradients(shared, x1, x2)
-    (_, expected), expected_gradients = value_and_gradients(kernel, x1, x2)
-    np.testing.assert_allclose(block, expected, rtol=1e-6, atol=1e-6)
-    for got, wanted in zip(gradients, expected_gradients, strict=True):
-        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(shared(x1), kernel(x1))
-
-
 def test_every_device_works() -> None:
     compiled = jax.jit(distributed.on_mesh(FC).cross).lower(images(6, 0), images(2, 1)).compile()
     assert len(compiled.output_shardings.device_set) == 3

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernel_distill import data, results
+from kernel_distill import data
 from kernel_distill.kip import _distill
 
 
@@ -30,12 +30,6 @@ def tiny_without_validation(tiny) -> data.Dataset:
         validation_size=0,
         preprocessing="none",
     )
-
-
-@pytest.fixture
-def without_pictures(monkeypatch):
-    """For runs whose pictures nobody looks at: they take longer than the steps."""
-    monkeypatch.setattr(results, "_draw", lambda *result, **run: None)
 
 
 class Recorder:

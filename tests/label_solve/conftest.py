@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernel_distill import data, results
+from kernel_distill import data
 
 
 @pytest.fixture(scope="session")
@@ -16,9 +16,3 @@ def tiny() -> data.Dataset:
     return data.from_arrays(
         images[:109], labels[:109], images[109:], labels[109:], validation_size=12
     )
-
-
-@pytest.fixture
-def without_pictures(monkeypatch):
-    """For runs whose pictures nobody looks at: they take longer than the solve."""
-    monkeypatch.setattr(results, "_draw", lambda *result, **run: None)

@@ -120,6 +120,17 @@ def test_kip_with_random_features() -> None:
     assert result.distilled.metadata["kernel"] == "nngp"
 
 
+def test_a_mixture_draws_its_random_networks_too() -> None:
+    kernel = networks.random_features(FC2, width=16, key=KEY)
+    mixture = kernels.mixture(kernel, FC2.kernel("nngp"))
+    drawn = [mixture.at(key) for key in jax.random.split(jax.random.key(1), 20)]
+    exact = [each for each in drawn if each == FC2.kernel("nngp")]
+    estimates = [np.asarray(each(ROWS)) for each in drawn if isinstance(each, type(kernel))]
+    assert exact
+    assert len(exact) + len(estimates) == 20
+    assert len({estimate.tobytes() for estimate in estimates}) == len(estimates) > 1
+
+
 @pytest.mark.parametrize("sizes", [{"width": 0}, {"width": 4, "networks": 0}])
 def test_sizes(sizes: dict[str, int]) -> None:
     with pytest.raises(InputError, match="width and networks must be 1 or more; got width="):

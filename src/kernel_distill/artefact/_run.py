@@ -41,6 +41,8 @@ _FILES = (
 )
 # how to run, not what: they may differ when a run goes on
 _NOT_SETTINGS = frozenset({"out", "resume", "overwrite", "config"})
+# where to run: they are kept, for the same bits, and may differ too, on another machine
+_PLACE = frozenset({"devices", "tile", "memory"})
 # tells a run's folder from one of the user's own that happens to have a config.yaml
 _HEADER = "# Settings of a kernel-distill run; run it again with --config and this file.\n"
 
@@ -74,8 +76,9 @@ class Run:
 
         Args:
             path: new, empty, or the folder of a run where `resume` or `overwrite` is given.
-            config: all settings, of what YAML can hold. `out`, `resume`, `overwrite` and
-                `config` at its top may differ when a run is resumed, nothing else.
+            config: all settings, of what YAML can hold. When a run is resumed, `out`, `resume`,
+                `overwrite`, `config`, and `devices`, `tile`, `memory` at its top may differ,
+                nothing else.
             resume: go on with the run that is there.
             overwrite: begin anew. Removes what a run writes, and no other file.
             defaults: what settings were that a run of an earlier version, which is resumed, does
@@ -270,7 +273,7 @@ def _remove_run(path: Path) -> None:
 
 def _same_config(path: Path, given: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     saved = _json.plain(defaults) | read_config(path / CONFIG)
-    lines = differences(saved, _json.plain(given), ignored=_NOT_SETTINGS)
+    lines = differences(saved, _json.plain(given), ignored=_NOT_SETTINGS | _PLACE)
     if lines:
         raise InputError(
             f"a run goes on with the settings it began with ({path / CONFIG}); these differ: "

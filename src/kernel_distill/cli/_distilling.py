@@ -8,6 +8,7 @@ import numpy as np
 
 from kernel_distill import data
 from kernel_distill.artefact import check_folder
+from kernel_distill.cli._devices import DeviceOptions
 from kernel_distill.cli._options import KernelOptions, OutputOptions
 from kernel_distill.cli._show import line, paths, progress_bar, table, waiting
 from kernel_distill.data import Dataset, one_hot
@@ -26,6 +27,7 @@ def run_distillation(
     *,
     data_settings: data.Settings,
     kernel_options: KernelOptions,
+    device_options: DeviceOptions,
     settings: Any,
     output: OutputOptions,
 ) -> None:
@@ -36,16 +38,17 @@ def run_distillation(
         distill: `kip.distill` or `label_solve.distill`.
         data_settings: which data set.
         kernel_options: which kernel.
+        device_options: where it is computed.
         settings: the settings dataclass of `distill`.
         output: where to.
     """
     check_folder(output.out, resume=output.resume, overwrite=output.overwrite)
-    kernel = kernel_options.build()
+    kernel = device_options.place(kernel_options.build())
     with waiting(f"loading and preprocessing {data_settings.dataset}"):
         dataset = data.load(**vars(data_settings))
     check(kernel, dataset, settings)
     # all that can be said against the input has been: from here on a run is begun, or overwritten
-    with output.open(command, (data_settings, kernel_options, settings)) as run:
+    with output.open(command, (data_settings, kernel_options, device_options, settings)) as run:
         with progress_bar(f"{command} {dataset.name}") as report:
             result = distill(
                 kernel,

@@ -7,7 +7,7 @@ import tyro
 
 from kernel_distill import data
 from kernel_distill.artefact import holds_run, load, read_config
-from kernel_distill.cli._options import on_all_devices
+from kernel_distill.cli._devices import DeviceOptions
 from kernel_distill.cli._show import table
 from kernel_distill.evaluation import evaluate
 from kernel_distill.kernels import from_metadata
@@ -45,7 +45,7 @@ class Evaluate:
         for metadata in map(dict, distilled.metadata["architectures"]):
             # what was written before mixtures of both kinds has one kernel for all
             kind = metadata.pop("kernel", distilled.metadata["kernel"])
-            kernel = on_all_devices(from_metadata(metadata).kernel(kind))
+            kernel = DeviceOptions().place(from_metadata(metadata).kernel(kind))
             evaluation = evaluate(distilled, dataset.test, kernel=kernel)
             rows.append(
                 (

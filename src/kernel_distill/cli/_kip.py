@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from kernel_distill import kip
+from kernel_distill.cli._devices import DeviceOptions
 from kernel_distill.cli._distilling import run_distillation
 from kernel_distill.cli._options import KernelOptions, OutputOptions
 from kernel_distill.data import Settings as DataSettings
@@ -18,6 +19,7 @@ class Kip:
     output: OutputOptions
     data: DataSettings = field(default_factory=DataSettings)
     kernel: KernelOptions = field(default_factory=KernelOptions)
+    devices: DeviceOptions = field(default_factory=DeviceOptions)
     method: kip.Settings = field(default_factory=kip.Settings)
 
     def run(self) -> None:
@@ -26,6 +28,7 @@ class Kip:
             kip.distill,
             data_settings=self.data,
             kernel_options=self.kernel,
+            device_options=self.devices,
             settings=self.method,
             output=self.output,
         )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from kernel_distill import label_solve
 from kernel_distill._errors import InputError
+from kernel_distill.cli._devices import DeviceOptions
 from kernel_distill.cli._distilling import run_distillation
 from kernel_distill.cli._options import KernelOptions, OutputOptions
 from kernel_distill.data import Settings as DataSettings
@@ -19,6 +20,7 @@ class LabelSolve:
     output: OutputOptions
     data: DataSettings = field(default_factory=DataSettings)
     kernel: KernelOptions = field(default_factory=KernelOptions)
+    devices: DeviceOptions = field(default_factory=DeviceOptions)
     method: label_solve.Settings = field(default_factory=label_solve.Settings)
 
     def run(self) -> None:
@@ -32,6 +34,7 @@ class LabelSolve:
             label_solve.distill,
             data_settings=self.data,
             kernel_options=self.kernel,
+            device_options=self.devices,
             settings=self.method,
             output=self.output,
         )

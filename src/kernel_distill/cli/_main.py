@@ -20,6 +20,7 @@ from kernel_distill._errors import KernelDistillError, unknown_name
 from kernel_distill._interrupt import Interrupted
 from kernel_distill.artefact import holds_run
 from kernel_distill.cli._env import Env
+from kernel_distill.cli._estimate import METHODS, Estimate
 from kernel_distill.cli._evaluate import Evaluate
 from kernel_distill.cli._export import Export
 from kernel_distill.cli._jax import configure
@@ -30,6 +31,7 @@ from kernel_distill.cli._options import arguments_of_config
 _COMMANDS: dict[str, type] = {
     "kip": Kip,
     "label-solve": LabelSolve,
+    "estimate": Estimate,
     "evaluate": Evaluate,
     "export": Export,
     "env": Env,
@@ -113,8 +115,11 @@ def _with_config(arguments: list[str]) -> list[str]:
 
     A run that goes on takes the configuration it began with.
     """
-    command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
-    if command not in ("kip", "label-solve"):
+    words = 2 if arguments[:1] == ["estimate"] else 1
+    command, rest = arguments[:words], arguments[words:]
+    settings = METHODS if words == 2 else _COMMANDS
+    name = command[-1] if command else ""
+    if name not in ("kip", "label-solve"):
         return arguments
     early = _output_options(rest)
     config = early.config
@@ -122,7 +127,7 @@ def _with_config(arguments: list[str]) -> list[str]:
         config = early.out / "config.yaml"
     if config is None:
         return arguments
-    return [command, *arguments_of_config(config, command, _COMMANDS[command]), *rest]
+    return [*command, *arguments_of_config(config, name, settings[name]), *rest]
 
 
 def _output_options(arguments: list[str]) -> argparse.Namespace:

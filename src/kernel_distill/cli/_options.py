@@ -5,12 +5,9 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
-
 from kernel_distill._errors import InputError, unknown_name
 from kernel_distill.artefact import Run, read_config
-from kernel_distill.distributed import on_mesh
-from kernel_distill.kernels import ConvolutionalKernel, Kernel, mixture, named
+from kernel_distill.kernels import Kernel, mixture, named
 
 
 @dataclass(frozen=True)
@@ -44,24 +41,12 @@ class KernelOptions:
             UnknownNameError: no such architecture.
         """
         kernels = [
-            on_all_devices(
-                named(name, w_std=self.w_std, b_std=self.b_std, activation=self.activation).kernel(
-                    self.kernel, implementation=self.implementation
-                )
+            named(name, w_std=self.w_std, b_std=self.b_std, activation=self.activation).kernel(
+                self.kernel, implementation=self.implementation
             )
             for name in self.architecture
         ]
         return kernels[0] if len(kernels) == 1 else mixture(*kernels)
-
-
-def on_all_devices(kernel: Kernel) -> Kernel:
-    """The kernel, shared out over JAX's devices where that pays.
-
-    The kernels of fully connected networks are matrix products, which XLA itself spreads over the
-    cores; neural-tangents' take gigabytes for every device.
-    """
-    pays = isinstance(kernel, ConvolutionalKernel) and jax.device_count() > 1
-    return on_mesh(kernel) if pays else kernel
 
 
 @dataclass(frozen=True)

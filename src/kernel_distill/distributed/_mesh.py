@@ -1,6 +1,12 @@
-"""Kernel blocks whose rows are computed side by side by the devices of a mesh."""
+"""Kernel blocks computed side by side by the devices of a mesh.
+
+Of a block every device computes some rows. Of the kernel of a set with itself, which is symmetric,
+D devices cut the set into 2 D chunks: above the diagonal there are D (2 D - 1) tiles and on it
+2 D, so that each device has 2 D - 1 of the ones and 2 of the others.
+"""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -9,7 +15,15 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from kernel_distill._errors import InputError
+from kernel_distill.distributed._checks import check_wrappable
+from kernel_distill.distributed._chunks import Chunks
+from kernel_distill.distributed._tiles import (
+    Tiles,
+    above,
+    diagonal,
+    pull_self_tiles,
+    self_tiles,
+)
 from kernel_distill.kernels import Kernel
 
 
@@ -43,8 +57,7 @@ class MeshKernel(Kernel):
         return _shared(self.kernel, self.mesh, padded, x2)[: len(x1)]
 
     def of_self(self, x: Float[Array, "n *shape"]) -> Float[Array, "n n"]:
-        # every device computes it: that of a support is small beside its block with the targets
-        return self.kernel.of_self(x)
+        return _shared_self(self.kernel, self.mesh, x)
 
 
 def on_mesh(kernel: Kernel, mesh: Mesh | None = None) -> Kernel:
@@ -58,11 +71,7 @@ def on_mesh(kernel: Kernel, mesh: Mesh | None = None) -> Kernel:
     Raises:
         InputError: the kernel is computed elsewhere, or depends on random keys.
     """
-    if not kernel.traceable or jax.tree.leaves(kernel):
-        raise InputError(
-            "only kernels that JAX can trace, and that depend on no random key, are shared out "
-            f"over a mesh; got {type(kernel).__name__}"
-        )
+    check_wrappable(kernel)
     mesh = Mesh(np.asarray(jax.devices()), ("rows",)) if mesh is None else mesh
     return MeshKernel(kernel.architecture, kernel.kind, kernel, mesh)
 
@@ -106,3 +115,48 @@ def _backward(
 
 
 _shared.defvjp(_forward, _backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _shared_self(kernel: Kernel, mesh: Mesh, x: Float[Array, "n *shape"]) -> Float[Array, "n n"]:
+    chunks = _halves(mesh, x)
+
+    def of_tiles(above: Array, diagonal: Array, x: Array) -> Array:
+        return jax.lax.psum(self_tiles(kernel, chunks, above, diagonal, x), mesh.axis_names)
+
+    return _over_tiles(mesh, of_tiles)(above(chunks), diagonal(chunks), x)
+
+
+def _self_forward(kernel: Kernel, mesh: Mesh, x: Array) -> tuple[Array, Array]:
+    return _shared_self(kernel, mesh, x), x
+
+
+def _self_backward(kernel: Kernel, mesh: Mesh, x: Array, bar: Array) -> tuple[Array]:
+    chunks = _halves(mesh, x)
+
+    def of_tiles(above: Array, diagonal: Array, x: Array, bar: Array) -> Array:
+        part = pull_self_tiles(kernel, chunks, above, diagonal, x, bar=bar)
+        return jax.lax.psum(part, mesh.axis_names)
+
+    return (_over_tiles(mesh, of_tiles)(above(chunks), diagonal(chunks), x, bar),)
+
+
+_shared_self.defvjp(_self_forward, _self_backward)
+
+
+def _halves(mesh: Mesh, x: Array) -> Chunks:
+    return Chunks.into(2 * mesh.size, len(x))
+
+
+def _over_tiles(mesh: Mesh, of_tiles: Callable[..., Array]) -> Callable[..., Array]:
+    """The sum of what devices make of their tiles; the arguments after the tiles they share."""
+
+    def compute(above: Tiles, diagonal: Tiles, *arrays: Array) -> Array:
+        tiles, everywhere = PartitionSpec(mesh.axis_names), PartitionSpec()
+        in_specs = (tiles, tiles, *(everywhere for _ in arrays))
+        shared = jax.shard_map(
+            of_tiles, mesh=mesh, in_specs=in_specs, out_specs=everywhere, check_vma=False
+        )
+        return shared(jnp.asarray(above), jnp.asarray(diagonal), *arrays)
+
+    return compute

@@ -9,6 +9,12 @@ from kernel_distill.kernels._architectures import from_metadata as from_metadata
 from kernel_distill.kernels._architectures import named as named
 from kernel_distill.kernels._convolutional import ConvolutionalKernel as ConvolutionalKernel
 from kernel_distill.kernels._kernel import Kernel as Kernel
+from kernel_distill.kernels._layers import Activation as Activation
+from kernel_distill.kernels._layers import AveragePooling as AveragePooling
+from kernel_distill.kernels._layers import Convolution as Convolution
+from kernel_distill.kernels._layers import Dense as Dense
+from kernel_distill.kernels._layers import Flatten as Flatten
+from kernel_distill.kernels._layers import Layer as Layer
 from kernel_distill.kernels._mixture import mixture as mixture
 from kernel_distill.kernels._neural_tangents_import import neural_tangents as neural_tangents
 from kernel_distill.kernels._ridge import UNSTABLE as UNSTABLE

@@ -77,14 +77,19 @@ def by_platform(on_cuda: Callable[..., Any], elsewhere: Callable[..., Any]) -> C
 
 def _gpu_form(level: Level, layer: Convolved, one: Side) -> ModuleType | None:
     """The form for GPUs, where it can compute this: blocks, as they are made where a GPU is."""
-    relu = layer.activation == "relu" and level.convolutions > 0
-    single = all(plane.dtype == "float32" for plane in jax.tree.leaves(one))
-    return load_gpu_form() if layer.block and relu and single else None
+    possible = (
+        layer.block is not None
+        and layer.activation == "relu"
+        and level.convolutions > 0
+        and level.pooling.bit_count() == 1  # Triton's tensors have powers of two
+        and all(plane.dtype == "float32" for plane in jax.tree.leaves(one))
+    )
+    return load_gpu_form() if possible else None
 
 
 @functools.cache
 def load_gpu_form() -> ModuleType | None:
-    # Pallas takes half a second to import, and its Triton backend is not in every JAX to come
+    # Pallas takes a while to import, and JAX has said, from 0.11 on, that Triton will go
     try:
         from kernel_distill.kernels import _sweep_gpu
     except ImportError as error:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int
 
 from kernel_distill.kernels._levels import Level
@@ -54,6 +55,10 @@ def backward(level: Level, layer: Convolved, arguments: Any, bands_bar: Bands) -
     return entering_bar, *unsurround(tuple(sides_bar))
 
 
+# no index here is negative: what JAX compiles to see to that would be a fifth of the program
+_slice = functools.partial(jax.lax.dynamic_slice, allow_negative_indices=False)
+_update = functools.partial(jax.lax.dynamic_update_slice, allow_negative_indices=False)
+
 Offset = tuple[Int[Array, ""], Int[Array, ""]]  # from 0, which stands for -radius
 
 
@@ -63,7 +68,7 @@ def _offsets(level: Level) -> int:
 
 def _offset(level: Level, k: Int[Array, ""]) -> Offset:
     across = 2 * level.radius[1] + 1
-    return k // across, k % across
+    return jax.lax.div(k, across), jax.lax.rem(k, across)
 
 
 def _surrounded(level: Level, layer: Convolved, one: Side, other: Side) -> tuple[Side, Side]:
@@ -97,10 +102,10 @@ def _at(
     start = offset[0], offset[1] * layer.pairs
 
     def plane(band: Band) -> Plane:
-        return jax.lax.dynamic_slice(band, _place(offset), (1, 1, *band.shape[2:]))[0, 0]
+        return _slice(band, _place(offset), (1, 1, *band.shape[2:]))[0, 0]
 
     def moved(like: Plane, x: Plane) -> Plane:
-        return jax.lax.dynamic_slice(x, start, like.shape)
+        return _slice(x, start, like.shape)
 
     return jax.tree.map(plane, entering), one, jax.tree.map(moved, one, other)
 
@@ -111,13 +116,13 @@ def _place(offset: Offset) -> tuple[Any, ...]:
 
 
 def _put(band: Band, plane: Plane, offset: Offset) -> Band:
-    return jax.lax.dynamic_update_slice(band, plane[None, None], _place(offset))
+    return _update(band, plane[None, None], _place(offset))
 
 
 def _add(layer: Convolved, offset: Offset, whole: Plane, part: Plane) -> Plane:
     start = offset[0], offset[1] * layer.pairs
-    present = jax.lax.dynamic_slice(whole, start, part.shape)
-    return jax.lax.dynamic_update_slice(whole, present + part, start)
+    present = _slice(whole, start, part.shape)
+    return _update(whole, present + part, start)
 
 
 def _planes(
@@ -141,8 +146,8 @@ def _add_rows(level: Level, layer: Convolved, offset: Offset, band: Band, plane:
     height = level.pooled_size[0] * level.pooling
     for row, column, place in _windows(level, offset):
         part = jnp.where(columns == column, plane[row : height : level.pooling], 0)
-        here = jax.lax.dynamic_slice(band, place, (1, 1, *part.shape)) + part
-        band = jax.lax.dynamic_update_slice(band, here, place)
+        here = _slice(band, place, (1, 1, *part.shape)) + part
+        band = _update(band, here, place)
     return band
 
 
@@ -174,17 +179,22 @@ def _unpooled(level: Level, layer: Convolved, offset: Offset, repeated: Band) ->
     rows, columns = _within_window(level, layer)
     result = jnp.zeros(repeated.shape[2:], repeated.dtype)
     for row, column, place in _windows(level, offset):
-        plane = jax.lax.dynamic_slice(repeated, place, (1, 1, *repeated.shape[2:]))[0, 0]
+        plane = _slice(repeated, place, (1, 1, *repeated.shape[2:]))[0, 0]
         result = jnp.where((rows[:, None] == row) & (columns == column), plane, result)
     return result
 
 
-def _within_window(level: Level, layer: Convolved) -> tuple[Int[Array, "h"], Int[Array, "w"]]:
-    """Where in its window each row of a plane is, and each number of a row."""
+def _within_window(
+    level: Level, layer: Convolved
+) -> tuple[Int[np.ndarray, "h"], Int[np.ndarray, "w"]]:
+    """Where in its window each row of a plane is, and each number of a row.
+
+    NumPy's, so that they are constants: XLA would divide in every loop.
+    """
     height, width = level.size
     return (
-        jnp.arange(height) % level.pooling,
-        jnp.arange(width * layer.pairs) // layer.pairs % level.pooling,
+        np.arange(height) % level.pooling,
+        np.arange(width * layer.pairs) // layer.pairs % level.pooling,
     )
 
 
@@ -192,11 +202,11 @@ def _windows(level: Level, offset: Offset) -> list[tuple[int, int, tuple[Any, ..
     """For each pixel of a window: its row, its column, and where in a band its pairs go.
 
     Pixel a of a window is paired with pixel a + d - s D of the window at offset D: where that is
-    a pixel of the window, D = (d + a) // s.
+    a pixel of the window, D = (d + a) // s. (Divided as a number that is never negative.)
     """
     side = level.pooling
     starts = [
-        [(d - r + a) // side + pooled_r + 1 for a in range(side)]
+        [jax.lax.div(d - r + a + side * (pooled_r + 1), side) for a in range(side)]
         for d, r, pooled_r in zip(offset, level.radius, level.pooled_radius, strict=True)
     ]
     return [(a, b, (starts[0][a], starts[1][b], 0, 0)) for a in range(side) for b in range(side)]

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from kernel_distill.kernels import Architecture
-from kernel_distill.kernels._layers import (
+from kernel_distill.kernels import (
     Activation,
+    Architecture,
     AveragePooling,
     Convolution,
     Dense,

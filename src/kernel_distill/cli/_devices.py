@@ -1,0 +1,81 @@
+"""Where kernel blocks are computed: how many devices, in how large tiles."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from kernel_distill._errors import InputError
+from kernel_distill.distributed import on_mesh, tiled
+from kernel_distill.kernels import ConvolutionalKernel, Kernel, mixture
+
+_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """Where kernel blocks are computed. With the same of these, a run gives the same bits."""
+
+    devices: Literal["all"] | int = "all"
+    """How many of JAX's devices share them: GPUs, TPUs, or CPU cores."""
+
+    tile: str | None = None
+    """ROWSxCOLUMNS: a device takes at most so many natural images and support images at a time."""
+
+    memory: str | None = None
+    """Instead of --tile: the memory that a tile may take on a device, such as 8GiB."""
+
+    def __post_init__(self) -> None:
+        if self.devices != "all" and self.devices < 1:
+            raise InputError(f"devices must be all, or 1 or more; got {self.devices}")
+        if self.tile is not None and self.memory is not None:
+            raise InputError(
+                "tile and memory say the same thing twice; "
+                f"got {self.tile} and {self.memory}: give one of them"
+            )
+        self._block()
+        self._bytes()
+
+    def place(self, kernel: Kernel) -> Kernel:
+        """The kernel, in tiles where that is asked for, shared out over devices where it pays.
+
+        The kernels of fully connected networks are matrix products, which XLA itself spreads over
+        the cores of a CPU; neural-tangents' take gigabytes for every device.
+
+        Raises:
+            InputError: there are fewer devices.
+        """
+        if len(kernel.members) > 1:
+            return mixture(*map(self.place, kernel.members))
+        available = jax.devices()
+        count = len(available) if self.devices == "all" else self.devices
+        if count > len(available):
+            raise InputError(
+                f"{count} devices were asked for; JAX has {len(available)}: {available}"
+            )
+        cpu = available[0].platform == "cpu"
+        shared = count > 1 and (isinstance(kernel, ConvolutionalKernel) or not cpu)
+        if self.tile is not None or self.memory is not None:
+            kernel = tiled(kernel, block=self._block(), memory=self._bytes())
+        return on_mesh(kernel, Mesh(np.asarray(available[:count]), ("rows",))) if shared else kernel
+
+    def _block(self) -> tuple[int, int] | None:
+        if self.tile is None:
+            return None
+        found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", self.tile)
+        if found is None:
+            raise InputError(f"tile must be ROWSxCOLUMNS, such as 50x250; got {self.tile}")
+        return int(found[1]), int(found[2])
+
+    def _bytes(self) -> int | None:
+        if self.memory is None:
+            return None
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]iB|B)", self.memory)
+        if found is None or float(found[1]) <= 0:
+            raise InputError(
+                f"memory must be a number with its unit, such as 512MiB or 8GiB; got {self.memory}"
+            )
+        return int(float(found[1]) * _UNITS[found[2]])

@@ -1,0 +1,90 @@
+"""How large a tile may be: the compiler is asked how much memory a tile takes."""
+
+import functools
+import os
+from typing import Any
+
+import jax
+from jaxtyping import Array
+
+from kernel_distill._errors import InputError
+from kernel_distill.kernels import Kernel
+
+Shape = tuple[int, ...]
+
+
+@functools.cache
+def largest_tile(
+    kernel: Kernel, shape1: Shape, shape2: Shape, dtype: str, memory: int
+) -> tuple[int, int]:
+    """Rows and columns of the largest tile that fits, found by halving the longer side.
+
+    Args:
+        kernel: the kernel.
+        shape1: [n1, *shape] of the one set of images.
+        shape2: [n2, *shape] of the other.
+        dtype: of both.
+        memory: bytes that a tile may take, with its gradient.
+
+    Raises:
+        InputError: a single pair takes more.
+    """
+    rows, columns = shape1[0], shape2[0]
+    while (needed := tile_memory(kernel, (rows, columns), shape1[1:], dtype)) > memory:
+        if rows == columns == 1:
+            raise InputError(
+                f"one pair of images of shape {list(shape1[1:])} takes {_readable(needed)} with "
+                f"its gradient, and {_readable(memory)} are allowed: allow more, or take smaller "
+                "images"
+            )
+        wanted = rows * columns * memory / needed  # were it all in proportion to the pairs
+        while True:
+            rows, columns = _halved(rows, columns)
+            if rows * columns <= wanted or rows == columns == 1:
+                break
+    return rows, columns
+
+
+def _halved(rows: int, columns: int) -> tuple[int, int]:
+    return (-(-rows // 2), columns) if rows > columns else (rows, -(-columns // 2))
+
+
+def tile_memory(
+    kernel: Kernel, tile: tuple[int, int], shape: Shape, dtype: str, *, gradient: bool = True
+) -> int:
+    """Bytes that the block of a tile takes, with its gradient or without, besides the images.
+
+    What XLA lays out for the program; it is compiled, and not run.
+    """
+
+    def compute(x1: Array, x2: Array, bar: Array) -> Any:
+        if not gradient:
+            return kernel.cross(x1, x2)
+        block, pull = jax.vjp(kernel.cross, x1, x2)
+        return block, pull(bar)
+
+    x1, x2 = (jax.ShapeDtypeStruct((rows, *shape), dtype) for rows in tile)
+    bar = jax.ShapeDtypeStruct(tile, dtype)
+    statistics = jax.jit(compute).lower(x1, x2, bar).compile().memory_analysis()
+    return int(statistics.temp_size_in_bytes + statistics.output_size_in_bytes)
+
+
+def allowed_memory() -> int:
+    """Bytes that a tile may take where nobody says how many: a quarter of a device's memory.
+
+    Not of what is free: on the same machine a run that goes on has the same tiles, and the same
+    rounding errors. On CPU all devices share what the machine has.
+    """
+    statistics = jax.local_devices()[0].memory_stats()  # None on CPU
+    if statistics and "bytes_limit" in statistics:
+        return int(statistics["bytes_limit"]) // 4
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return memory // (4 * jax.local_device_count())
+
+
+def _readable(size: float | int) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
