@@ -88,7 +88,8 @@ def launch(
 
     def kernel(*refs: Any) -> None:
         # the zeros are where the outputs are, and their own references are not needed
-        program(in_tree.unflatten(refs[:n]), out_tree.unflatten(refs[n + len(out_parts) :]))
+        outputs = jax.tree.unflatten(out_tree, refs[n + len(out_parts) :])
+        program(jax.tree.unflatten(in_tree, refs[:n]), outputs)
 
     call = pl.pallas_call(
         kernel,
@@ -101,4 +102,4 @@ def launch(
         interpret=interpret,
     )
     zeros = [jnp.zeros(part.shape, jnp.float32) for part in out_parts]
-    return out_tree.unflatten(call(*arrays, *zeros))
+    return jax.tree.unflatten(out_tree, call(*arrays, *zeros))

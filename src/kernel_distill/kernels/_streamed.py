@@ -126,11 +126,11 @@ def forward(stream: Stream, height: int, put: Callable[[Any, Row, Any], None]) -
                 _, rows = _convolved(stream, number, i - 1 - number, sums)
         row = i - 1 - last
 
-        @pl.when(row >= 0)
-        def _() -> None:
+        def put_activated() -> None:
             _, (activated, _) = _convolved(stream, last, row, sums)
             put(row, *activated)
 
+        pl.when(row >= 0)(put_activated)
         return moved
 
     windows = [_no_window(stream, number) for number in range(1, last + 1)]

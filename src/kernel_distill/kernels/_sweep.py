@@ -35,7 +35,7 @@ def sweep(level: Level, layer: Convolved, entering: Any, one: Side, other: Side)
     Returns:
         A plane for every offset, and around them a margin that holds no meaning.
     """
-    compute = functools.partial(plain_forward, level, layer)
+    compute: Callable[..., Bands] = functools.partial(plain_forward, level, layer)
     if gpu := _gpu_form(level, layer, one):
         compute = by_platform(functools.partial(gpu.forward, level, layer), compute)
     return compute(entering, one, other)
@@ -46,7 +46,7 @@ def _forward(level: Level, layer: Convolved, *arguments: Any) -> tuple[Bands, An
 
 
 def _backward(level: Level, layer: Convolved, arguments: Any, bands_bar: Bands) -> Any:
-    compute = functools.partial(plain_backward, level, layer)
+    compute: Callable[..., Any] = functools.partial(plain_backward, level, layer)
     if gpu := _gpu_form(level, layer, arguments[1]):
         compute = by_platform(functools.partial(gpu.backward, level, layer), compute)
     return compute(arguments, bands_bar)

@@ -21,10 +21,10 @@ None of this has run on a GPU, and no time is measured: it is tested in Pallas' 
 compiled for CUDA. What can be said of KIP's ConvNet at 32x32x3 is from the machine code that Triton
 3.5 makes of it for an H100. Forward, a program's 8 warps take about 930 instructions a row and
 offset, backward 1,760, with 106 and 199 registers and none spilled: were one issued at every cycle,
-at 1.75 GHz on 132 multiprocessors, 2.0 microseconds a pair forward and 4.1 more for the vjp.
-Programs like this reach perhaps half to two thirds of that: 3 to 4, and 9 to 12 with vjp, would be
-no surprise. The plain form moves about 35 MB a pair forward and 120 with vjp: 8 and 28
-microseconds at 4 TB/s.
+at 1.75 GHz on 132 multiprocessors, 2.0 microseconds a pair forward, and 4.1 for the cotangents,
+before which a tile is computed forward once more: 8 with vjp. Programs like this reach perhaps
+half to two thirds of that: 3 to 4, and 12 to 16, would be no surprise. The plain form moves about
+35 MB a pair forward and 120 with vjp: 8 and 28 microseconds at 4 TB/s.
 """
 
 import functools
