@@ -120,13 +120,21 @@ def test_equals_the_plain_form(
 
 
 @pytest.fixture
-def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernels as where JAX has a GPU, in the interpreter."""
+def blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Kernels as where JAX has a GPU. What JAX has traced of equal ones knows nothing of it."""
+    jax.clear_caches()
+    monkeypatch.setattr(convolutional, "takes_blocks", lambda kernel, x: True)
+    yield
+    jax.clear_caches()
+
+
+@pytest.fixture
+def interpreted(blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, in the interpreter."""
 
     def by_platform(on_cuda: Any, elsewhere: Any) -> Any:
         return functools.partial(on_cuda, interpret=True)
 
-    monkeypatch.setattr(convolutional, "takes_blocks", lambda kernel, x: True)
     monkeypatch.setattr(sweep_module, "by_platform", by_platform)
 
 
@@ -199,8 +207,8 @@ def calls_of_triton(text: str) -> int:
     return text.count("xla.gpu.triton") + text.count("triton_kernel_call")
 
 
-def test_compiles_for_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolutional, "takes_blocks", lambda kernel, x: True)
+@pytest.mark.usefixtures("blocks")
+def test_compiles_for_cuda() -> None:
     kernel = ConvNet(depth=2, prepend=True).kernel()
     x1, x2 = images(5, 12, 12, 3), images(9, 12, 12, 3)
 
@@ -210,6 +218,8 @@ def test_compiles_for_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
     # two levels forward; one of them again, for the next one's backward pass; and two backward
     assert calls_of_triton(for_cuda(with_vjp, x1, x2)) == 5
+    with jax.enable_x64(True):  # as the command line has it
+        assert calls_of_triton(for_cuda(kernel, x1, x2)) == 2
     lowered = jax.jit(kernel).trace(x1, x2).lower(lowering_platforms=("cpu",)).as_text()
     assert calls_of_triton(lowered) == 0
 
@@ -225,15 +235,19 @@ def test_only_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not convolutional.takes_blocks(kernel, x.astype(jnp.float64))
 
 
+@pytest.mark.usefixtures("blocks")
 def test_plain_form_where_pallas_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolutional, "takes_blocks", lambda kernel, x: True)
     monkeypatch.setitem(sys.modules, "kernel_distill.kernels._sweep_gpu", None)
     monkeypatch.delattr(kernels, "_sweep_gpu")
     sweep_module.load_gpu_form.cache_clear()
     kernel = ConvNet(depth=1, prepend=False).kernel()
     x1, x2 = images(3, 4, 4, 1), images(9, 4, 4, 1)
-    with pytest.warns(UserWarning, match="plane by plane"):
-        got = kernel(x1, x2)
-    monkeypatch.undo()
-    sweep_module.load_gpu_form.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="plane by plane"):
+            got = kernel(x1, x2)
+    finally:
+        sweep_module.load_gpu_form.cache_clear()
+    # on CPU, and so plane by plane in any case, but pair by pair
+    monkeypatch.setattr(convolutional, "takes_blocks", lambda kernel, x: False)
+    jax.clear_caches()
     np.testing.assert_allclose(got, kernel(x1, x2), rtol=1e-6)

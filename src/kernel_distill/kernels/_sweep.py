@@ -94,8 +94,8 @@ def load_gpu_form() -> ModuleType | None:
         from kernel_distill.kernels import _sweep_gpu
     except ImportError as error:
         warnings.warn(
-            f"this JAX cannot compile ConvNet kernels to one program a GPU ({error}): they are "
-            "computed plane by plane, at several times the cost",
+            f"this JAX has no Pallas for NVIDIA's GPUs ({error}): ConvNet kernels are computed "
+            "plane by plane, each of which goes through the GPU's memory",
             stacklevel=2,
         )
         return None
