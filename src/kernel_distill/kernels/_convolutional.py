@@ -16,10 +16,13 @@ from kernel_distill.kernels._layers import Convolution
 from kernel_distill.kernels._levels import Level, make_levels, with_radii
 from kernel_distill.kernels._planes import Plane, average, box, from_plane, surround, to_plane
 from kernel_distill.kernels._semivariance import Convolved
-from kernel_distill.kernels._sweep import Side, sweep
+from kernel_distill.kernels._side import IMAGES, Side, by_pairs
+from kernel_distill.kernels._sweep import sweep
 
 # pairs of images that are computed at a time: their planes stay in the caches of a core
 PAIRS = 16
+# elsewhere they keep the whole of a device busy, with 0.7 MB each at 32x32
+PAIRS_OF_ACCELERATOR = 2048
 
 
 @jax.tree_util.register_dataclass
@@ -52,13 +55,18 @@ class ConvolutionalKernel(Kernel):
         x1: Float[Array, "n1 height width channel"],
         x2: Float[Array, "n2 height width channel"],
     ) -> Float[Array, "n1 n2"]:
+        if takes_blocks(self, x1):
+            return _block(self, x1, x2)
         i, j = jnp.divmod(jnp.arange(len(x1) * len(x2)), len(x2))
         return _entries(self, x1, x2, i, j).reshape(len(x1), len(x2))
 
     def of_self(self, x: Float[Array, "n height width channel"]) -> Float[Array, "n n"]:
-        i, j = jnp.triu_indices(len(x))
-        entries = _entries(self, x, x, i, j)
-        block = jnp.zeros((len(x), len(x)), x.dtype).at[i, j].set(entries)
+        if takes_blocks(self, x):
+            block = jnp.triu(_block(self, x, x))
+        else:
+            i, j = jnp.triu_indices(len(x))
+            entries = _entries(self, x, x, i, j)
+            block = jnp.zeros((len(x), len(x)), x.dtype).at[i, j].set(entries)
         return block + jnp.triu(block, 1).T
 
     def features(self, images: tuple[Plane, ...], pairs: int) -> Features:
@@ -95,10 +103,21 @@ class ConvolutionalKernel(Kernel):
             entering = Side(images=None, within=within, half_variance=half_variance, stds=())
         return Features(tuple(sides), half_variance)
 
-    def of_pairs(self, one: Features, other: Features, pairs: int) -> Float[Array, "pair"]:
-        """The kernel of pairs of images, side by side."""
-        levels = self._levels(one.sides[0].images[0], pairs)
-        layer = self._layer(pairs, tangent=self.kind == "ntk")
+    def of_pairs(
+        self, one: Features, other: Features, pairs: int, block: tuple[int, int] | None = None
+    ) -> Float[Array, "pair"]:
+        """The kernel of pairs of images, side by side.
+
+        Args:
+            one: of the one image of each pair.
+            other: of the other one.
+            pairs: how many.
+            block: where they are all pairs of some images with some others: how many of each.
+                Both sides are then of the images.
+        """
+        images = pairs if block is None else block[0]
+        levels = self._levels(one.sides[0].images[0], images)
+        layer = replace(self._layer(pairs, tangent=self.kind == "ntk"), block=block)
         bands = None
         for level, side1, side2 in zip(levels, one.sides, other.sides, strict=True):
             bands = sweep(level, layer, bands, side1, side2)
@@ -108,9 +127,10 @@ class ConvolutionalKernel(Kernel):
 
         m, t = jax.tree.map(lambda band: band[1, 1], bands)
         weight, bias = self.architecture.w_std**2, self.architecture.b_std**2
-        n = one.half_variance + other.half_variance - m
+        half_variance1, half_variance2 = by_pairs(one.half_variance, other.half_variance, block)
+        n = half_variance1 + half_variance2 - m
         # exactly zero without rounding errors where features of one image are
-        n = jnp.where(one.half_variance * other.half_variance > 0, n, 0)
+        n = jnp.where(half_variance1 * half_variance2 > 0, n, 0)
         nngp = weight * mean(n) + bias
         return nngp if t is None else weight * mean(t) + nngp
 
@@ -140,11 +160,49 @@ def _entries(
     features = _features(kernel, jnp.concatenate([x1, x2]))
     features1 = jax.tree.map(lambda each: each[: len(x1)], features)
     features2 = jax.tree.map(lambda each: each[len(x1) :], features)
-    width = min(PAIRS, len(i))
-    # the last tile is filled with pairs that are there already
-    tiles = jnp.resize(jnp.arange(len(i)), (-(-len(i) // width), width))
-    rows, columns = i[tiles], j[tiles]
-    return _tiles(kernel, features1, features2, rows, columns).reshape(-1)[: len(i)]
+    tiles = _tiled(len(i), min(_pairs(), len(i)))
+    entries = _tiles(kernel, False, (features1, features2), i[tiles], j[tiles])
+    return entries.reshape(-1)[: len(i)]
+
+
+def takes_blocks(kernel: ConvolutionalKernel, x: Array) -> bool:
+    """Whether pairs are computed as blocks of images with images: there `sweep` has a form of its
+    own for GPUs. That JAX has one decides, before it is known what a program is compiled for."""
+    relu = kernel.architecture.activation == "relu"
+    return jax.default_backend() == "gpu" and relu and x.dtype == jnp.float32
+
+
+def _block(
+    kernel: ConvolutionalKernel,
+    x1: Float[Array, "n1 height width channel"],
+    x2: Float[Array, "n2 height width channel"],
+) -> Float[Array, "n1 n2"]:
+    """The kernel of all rows of x1 with all of x2, by tiles that are blocks themselves."""
+    features = _features(kernel, x1), _features(kernel, x2)
+    height, width = _tile(len(x1), len(x2))
+    rows, columns = _tiled(len(x1), height), _tiled(len(x2), width)
+    down, across = len(rows), len(columns)
+    entries = _tiles(
+        kernel, True, features, rows.repeat(across, axis=0), jnp.tile(columns, (down, 1))
+    )
+    block = entries.reshape(down, across, height, width).swapaxes(1, 2)
+    return block.reshape(down * height, -1)[: len(x1), : len(x2)]
+
+
+def _tile(n1: int, n2: int) -> tuple[int, int]:
+    """Images on both sides of a tile's pairs."""
+    height, width = (-(-n // images) * images for n, images in zip((n1, n2), IMAGES, strict=True))
+    height = min(height, 32)
+    return height, min(width, PAIRS_OF_ACCELERATOR // height // IMAGES[1] * IMAGES[1])
+
+
+def _tiled(n: int, size: int) -> Int[Array, "tile entry"]:
+    """The numbers below n in tiles; the last one is filled with some that are there already."""
+    return jnp.resize(jnp.arange(n), (-(-n // size), size))
+
+
+def _pairs() -> int:
+    return PAIRS if jax.default_backend() == "cpu" else PAIRS_OF_ACCELERATOR
 
 
 def _features(kernel: ConvolutionalKernel, x: Float[Array, "n height width channel"]) -> Features:
@@ -156,44 +214,60 @@ def _features(kernel: ConvolutionalKernel, x: Float[Array, "n height width chann
         features = kernel.features(channels, len(x))
         return jax.tree.map(lambda plane: from_plane(plane, len(x)), features)
 
-    return in_blocks(of_some, x, min(PAIRS, len(x)))
+    return in_blocks(of_some, x, min(_pairs(), len(x)))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _tiles(
     kernel: ConvolutionalKernel,
-    features1: Features,
-    features2: Features,
-    rows: Int[Array, "tile pair"],
-    columns: Int[Array, "tile pair"],
+    of_all: bool,
+    features: tuple[Features, Features],
+    rows: Int[Array, "tile row"],
+    columns: Int[Array, "tile column"],
 ) -> Float[Array, "tile pair"]:
-    """The entries, tile by tile; the backward pass holds one tile's intermediates at a time."""
+    """The entries, tile by tile; the backward pass holds one tile's intermediates at a time.
 
-    def of_tile(tile: tuple[Array, Array]) -> Float[Array, "pair"]:
-        one, other = map(_taken, (features1, features2), tile)
-        return kernel.of_pairs(one, other, rows.shape[1])
+    Args:
+        kernel: what computes them.
+        of_all: whether a tile's entries are of all its rows with all its columns, or of the first
+            with the first, and so on.
+        features: of the images that `rows` count, and of those that `columns` count.
+        rows: of each tile.
+        columns: of each tile.
+    """
+    of_tile = _of_tile(kernel, of_all, rows, columns)
 
-    return jax.lax.map(of_tile, (rows, columns))
+    def compute(tile: tuple[Array, Array]) -> Float[Array, "pair"]:
+        return of_tile(*map(_taken, features, tile))
+
+    return jax.lax.map(compute, (rows, columns))
 
 
-def _taken(features: Features, index: Int[Array, "pair"]) -> Features:
+def _of_tile(kernel: ConvolutionalKernel, of_all: bool, rows: Array, columns: Array) -> Any:
+    shape = rows.shape[1], columns.shape[1]
+    if of_all:
+        return functools.partial(kernel.of_pairs, pairs=shape[0] * shape[1], block=shape)
+    return functools.partial(kernel.of_pairs, pairs=shape[0])
+
+
+def _taken(features: Features, index: Int[Array, "image"]) -> Features:
     return jax.tree.map(lambda images: to_plane(images[index]), features)
 
 
-def _forward(kernel: ConvolutionalKernel, *arguments: Any) -> tuple[Array, Any]:
-    return _tiles(kernel, *arguments), arguments
+def _forward(kernel: ConvolutionalKernel, of_all: bool, *arguments: Any) -> tuple[Array, Any]:
+    return _tiles(kernel, of_all, *arguments), arguments
 
 
-def _backward(kernel: ConvolutionalKernel, arguments: Any, entries_bar: Array) -> Any:
-    features1, features2, rows, columns = arguments
+def _backward(kernel: ConvolutionalKernel, of_all: bool, arguments: Any, entries_bar: Array) -> Any:
+    features, rows, columns = arguments
+    of_tile = _of_tile(kernel, of_all, rows, columns)
 
     def add_tile(bars: Any, tile: Any) -> Any:
         *indices, bar = tile
-        of_pairs = functools.partial(kernel.of_pairs, pairs=len(bar))
-        _, pull = jax.vjp(of_pairs, *map(_taken, (features1, features2), indices))
+        _, pull = jax.vjp(of_tile, *map(_taken, features, indices))
 
         def add(index: Array, whole: Array, part: Plane) -> Array:
-            return whole.at[index].add(from_plane(part, len(bar)))
+            return whole.at[index].add(from_plane(part, len(index)))
 
         added = [
             jax.tree.map(functools.partial(add, index), *each)
@@ -201,9 +275,9 @@ def _backward(kernel: ConvolutionalKernel, arguments: Any, entries_bar: Array) -
         ]
         return tuple(added), None
 
-    nothing = jax.tree.map(jnp.zeros_like, (features1, features2))
-    (bar1, bar2), _ = jax.lax.scan(add_tile, nothing, (rows, columns, entries_bar))
-    return bar1, bar2, None, None
+    nothing = jax.tree.map(jnp.zeros_like, features)
+    features_bar, _ = jax.lax.scan(add_tile, nothing, (rows, columns, entries_bar))
+    return features_bar, None, None
 
 
 _tiles.defvjp(_forward, _backward)

@@ -2,72 +2,43 @@
 
 Only what goes in and what comes out is held for all offsets. The planes between live for one
 offset, and once more in the backward pass, which computes them anew.
+
+There are two forms of the same arithmetic. The plain one (`_sweep_plain`) runs everywhere. That
+for NVIDIA's GPUs (`_sweep_gpu`) writes no plane to memory.
 """
 
 import functools
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int
 
+from kernel_distill.kernels import _sweep_plain as plain
 from kernel_distill.kernels._levels import Level
-from kernel_distill.kernels._planes import Plane, surround
 from kernel_distill.kernels._semivariance import Convolved
-
-# a plane for every offset that matters, with a margin of one offset around
-Band = Float[Array, "_down _across _height _width_pair"]
-Bands = tuple[Band, Band | None]
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Side:
-    """What a level needs of the images on one side of its pairs, as planes.
-
-    Attributes:
-        images: at the first level, the images themselves, a plane for every channel.
-        within: at the others, half the mean semivariance of the pixels of one pooling window
-            among themselves: pooling makes features as much less different.
-        half_variance: at the others, half the variance of the features that enter.
-        stds: standard deviation of the features after each convolution.
-    """
-
-    images: Any
-    within: Any
-    half_variance: Any
-    stds: tuple[Any, ...]
+from kernel_distill.kernels._side import Bands, Side, by_pairs
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def sweep(level: Level, layer: Convolved, entering: Any, one: Side, other: Side) -> Bands:
-    """M and T (see `_semivariance`) of the pooled features, at all offsets that matter.
+    """M and T (see `_arc_cosine`) of the pooled features, at all offsets that matter.
 
     Args:
         level: sizes and offsets.
         layer: what each of its convolutions does.
         entering: M and T of the level before, as this returns them; None at the first.
-        one: the one image of each pair.
+        one: the one image of each pair; of a block (`layer.block`) the images of one side.
         other: the other one.
 
     Returns:
         A plane for every offset, and around them a margin that holds no meaning.
     """
-    sides = _surrounded(level, layer, one, other)
-    down, across = level.pooled_radius
-    shape = 2 * down + 3, 2 * across + 3, level.pooled_size[0], level.size[1] * layer.pairs
-    zeros = jnp.zeros(shape, jax.tree.leaves(one)[0].dtype)
-
-    def add_offset(k: Int[Array, ""], bands: Bands) -> Bands:
-        offset = _offset(level, k)
-        planes = _planes(layer, *_at(layer, offset, entering, *sides))
-        return jax.tree.map(functools.partial(_add_rows, level, layer, offset), bands, planes)
-
-    nothing = zeros, zeros if layer.tangent else None
-    bands = jax.lax.fori_loop(0, _offsets(level), add_offset, nothing)
-    return jax.tree.map(functools.partial(_columns_together, level, layer), bands)
+    compute: Callable[..., Bands] = functools.partial(plain_forward, level, layer)
+    if gpu := _gpu_form(level, layer, one):
+        compute = by_platform(functools.partial(gpu.forward, level, layer), compute)
+    return compute(entering, one, other)
 
 
 def _forward(level: Level, layer: Convolved, *arguments: Any) -> tuple[Bands, Any]:
@@ -75,199 +46,57 @@ def _forward(level: Level, layer: Convolved, *arguments: Any) -> tuple[Bands, An
 
 
 def _backward(level: Level, layer: Convolved, arguments: Any, bands_bar: Bands) -> Any:
-    entering, one, other = arguments
-    sides, unsurround = jax.vjp(functools.partial(_surrounded, level, layer), one, other)
-    whole_bar = jax.tree.map(functools.partial(_repeated, level, layer), bands_bar)
-
-    def add_offset(k: Int[Array, ""], bars: Any) -> Any:
-        offset = _offset(level, k)
-        entering_bar, one_bar, other_bar = bars
-        _, pull = jax.vjp(functools.partial(_planes, layer), *_at(layer, offset, entering, *sides))
-        unpooled = functools.partial(_unpooled, level, layer, offset)
-        here_bar, one_here, other_here = pull(jax.tree.map(unpooled, whole_bar))
-        add = functools.partial(_add, layer, offset)
-        return (
-            jax.tree.map(lambda band, plane: _put(band, plane, offset), entering_bar, here_bar),
-            jax.tree.map(jnp.add, one_bar, one_here),
-            jax.tree.map(add, other_bar, other_here),
-        )
-
-    nothing = jax.tree.map(jnp.zeros_like, (entering, *sides))
-    entering_bar, *sides_bar = jax.lax.fori_loop(0, _offsets(level), add_offset, nothing)
-    return entering_bar, *unsurround(tuple(sides_bar))
+    compute: Callable[..., Any] = functools.partial(plain_backward, level, layer)
+    if gpu := _gpu_form(level, layer, arguments[1]):
+        compute = by_platform(functools.partial(gpu.backward, level, layer), compute)
+    return compute(arguments, bands_bar)
 
 
 sweep.defvjp(_forward, _backward)
 
-# no index here is negative: what JAX compiles to see to that would be a fifth of the program
-_slice = functools.partial(jax.lax.dynamic_slice, allow_negative_indices=False)
-_update = functools.partial(jax.lax.dynamic_update_slice, allow_negative_indices=False)
 
-Offset = tuple[Int[Array, ""], Int[Array, ""]]  # from 0, which stands for -radius
+def plain_forward(level: Level, layer: Convolved, entering: Any, one: Side, other: Side) -> Bands:
+    return plain.forward(level, layer, entering, *by_pairs(one, other, layer.block))
 
 
-def _offsets(level: Level) -> int:
-    return (2 * level.radius[0] + 1) * (2 * level.radius[1] + 1)
+def plain_backward(level: Level, layer: Convolved, arguments: Any, bands_bar: Bands) -> Any:
+    entering, *sides = arguments
+    of_pairs, contract = jax.vjp(functools.partial(by_pairs, block=layer.block), *sides)
+    entering_bar, *sides_bar = plain.backward(level, layer, (entering, *of_pairs), bands_bar)
+    return entering_bar, *contract(tuple(sides_bar))
 
 
-def _offset(level: Level, k: Int[Array, ""]) -> Offset:
-    across = 2 * level.radius[1] + 1
-    return jax.lax.div(k, across), jax.lax.rem(k, across)
+def by_platform(on_cuda: Callable[..., Any], elsewhere: Callable[..., Any]) -> Callable[..., Any]:
+    """Whichever is for the platform that a program is compiled for; the other is left out."""
+
+    def compute(*arguments: Any) -> Any:
+        return jax.lax.platform_dependent(*arguments, cuda=on_cuda, default=elsewhere)
+
+    return compute
 
 
-def _surrounded(level: Level, layer: Convolved, one: Side, other: Side) -> tuple[Side, Side]:
-    """Both sides with zeros around, and the other with more of them, for its offsets.
-
-    A convolution takes a pixel from every edge: what enters the level has a rim of as many pixels
-    as there are convolutions, and every result one less.
-    """
-
-    def with_rims(side: Side, reach: tuple[int, int]) -> Side:
-        def rim(x: Plane, more: int) -> Plane:
-            return surround(x, layer.pairs, (reach[0] + more, reach[1] + more))
-
-        entering = functools.partial(rim, more=level.convolutions)
-        return Side(
-            images=jax.tree.map(entering, side.images),
-            within=jax.tree.map(entering, side.within),
-            half_variance=jax.tree.map(entering, side.half_variance),
-            stds=tuple(
-                rim(std, level.convolutions - 1 - number) for number, std in enumerate(side.stds)
-            ),
-        )
-
-    return with_rims(one, (0, 0)), with_rims(other, level.radius)
-
-
-def _at(
-    layer: Convolved, offset: Offset, entering: Bands | None, one: Side, other: Side
-) -> tuple[Any, Side, Side]:
-    """What goes into one offset's planes."""
-    start = offset[0], offset[1] * layer.pairs
-
-    def plane(band: Band) -> Plane:
-        return _slice(band, _place(offset), (1, 1, *band.shape[2:]))[0, 0]
-
-    def moved(like: Plane, x: Plane) -> Plane:
-        return _slice(x, start, like.shape)
-
-    return jax.tree.map(plane, entering), one, jax.tree.map(moved, one, other)
-
-
-def _place(offset: Offset) -> tuple[Any, ...]:
-    """Where a band holds an offset's plane."""
-    return offset[0] + 1, offset[1] + 1, 0, 0
-
-
-def _put(band: Band, plane: Plane, offset: Offset) -> Band:
-    return _update(band, plane[None, None], _place(offset))
-
-
-def _add(layer: Convolved, offset: Offset, whole: Plane, part: Plane) -> Plane:
-    start = offset[0], offset[1] * layer.pairs
-    present = _slice(whole, start, part.shape)
-    return _update(whole, present + part, start)
-
-
-def _planes(
-    layer: Convolved, here: tuple[Plane, Plane | None] | None, one: Side, other: Side
-) -> tuple[Plane, Plane | None]:
-    """M and T before the pooling, at one offset."""
-    if here is None:
-        m, t = _half_squared_distance(one.images, other.images), None
-    else:
-        rim = (len(one.stds), len(one.stds))
-        m = surround(here[0], layer.pairs, rim)
-        t = None if here[1] is None else surround(here[1], layer.pairs, rim)
-        within = one.within + other.within
-        apart = m - within
-        # equal images are not apart, whatever rounding says of two sums that should be equal
-        apart = jnp.where(apart > 8 * jnp.finfo(apart.dtype).eps * within, apart, 0)
-        # outside of an image, where half_variance is zero, so are the features
-        real = one.half_variance * other.half_variance > 0
-        m = jnp.where(real, apart, one.half_variance + other.half_variance)
-        t = None if t is None else jnp.where(real, t, 0)
-    for std1, std2 in zip(one.stds, other.stds, strict=True):
-        m, t = layer(m, t, std1, std2)
-    return m, t
-
-
-def _half_squared_distance(x1: tuple[Plane, ...], x2: tuple[Plane, ...]) -> Plane:
-    squares = [(a - b) ** 2 for a, b in zip(x1, x2, strict=True)]
-    return sum(squares[1:], squares[0]) / (2 * len(squares))
-
-
-# Pooling takes the columns of a window together only after the last offset: each is short (a
-# number a pair), and the loops over them slow. Until then a pooled plane has all columns.
-
-
-def _add_rows(level: Level, layer: Convolved, offset: Offset, band: Band, plane: Plane) -> Band:
-    """Adds every pixel of a plane to the pooled plane that it belongs to."""
-    columns = _within_window(level, layer)[1]
-    height = level.pooled_size[0] * level.pooling
-    for row, column, place in _windows(level, offset):
-        part = jnp.where(columns == column, plane[row : height : level.pooling], 0)
-        here = _slice(band, place, (1, 1, *part.shape)) + part
-        band = _update(band, here, place)
-    return band
-
-
-def _columns_together(level: Level, layer: Convolved, band: Band) -> Band:
-    side, width = level.pooling, level.pooled_size[1]
-    filled = band[..., : width * side * layer.pairs]
-    windows = filled.reshape(*band.shape[:3], width, side, layer.pairs)
-    return windows.sum(axis=4).reshape(*band.shape[:3], -1) / side**4
-
-
-def _repeated(level: Level, layer: Convolved, band: Band) -> Band:
-    """Pooled planes with every pixel repeated all over its window."""
-    side = level.pooling
-    pixels = band.reshape(*band.shape[:3], -1, layer.pairs) / side**4
-    whole = pixels.repeat(side, axis=2).repeat(side, axis=3)
-    rest = [
-        (0, size - side * pooled)
-        for size, pooled in zip(level.size, level.pooled_size, strict=True)
-    ]
-    whole = jnp.pad(whole, ((0, 0), (0, 0), *rest, (0, 0)))
-    return whole.reshape(*whole.shape[:3], -1)
-
-
-def _unpooled(level: Level, layer: Convolved, offset: Offset, repeated: Band) -> Plane:
-    """The transpose of the pooling, with respect to the plane of an offset.
-
-    A choice between whole planes: XLA would interleave smaller ones element by element.
-    """
-    rows, columns = _within_window(level, layer)
-    result = jnp.zeros(repeated.shape[2:], repeated.dtype)
-    for row, column, place in _windows(level, offset):
-        plane = _slice(repeated, place, (1, 1, *repeated.shape[2:]))[0, 0]
-        result = jnp.where((rows[:, None] == row) & (columns == column), plane, result)
-    return result
-
-
-def _within_window(
-    level: Level, layer: Convolved
-) -> tuple[Int[np.ndarray, "h"], Int[np.ndarray, "w"]]:
-    """Where in its window each row of a plane is, and each number of a row.
-
-    NumPy's, so that they are constants: XLA would divide in every loop.
-    """
-    height, width = level.size
-    return (
-        np.arange(height) % level.pooling,
-        np.arange(width * layer.pairs) // layer.pairs % level.pooling,
+def _gpu_form(level: Level, layer: Convolved, one: Side) -> ModuleType | None:
+    """The form for GPUs, where it can compute this: blocks, as they are made where a GPU is."""
+    possible = (
+        layer.block is not None
+        and layer.activation == "relu"
+        and level.convolutions > 0
+        and level.pooling.bit_count() == 1  # Triton's tensors have powers of two
+        and all(plane.dtype == "float32" for plane in jax.tree.leaves(one))
     )
+    return load_gpu_form() if possible else None
 
 
-def _windows(level: Level, offset: Offset) -> list[tuple[int, int, tuple[Any, ...]]]:
-    """For each pixel of a window: its row, its column, and where in a band its pairs go.
-
-    Pixel a of a window is paired with pixel a + d - s D of the window at offset D: where that is
-    a pixel of the window, D = (d + a) // s. (Divided as a number that is never negative.)
-    """
-    side = level.pooling
-    starts = [
-        [jax.lax.div(d - r + a + side * (pooled_r + 1), side) for a in range(side)]
-        for d, r, pooled_r in zip(offset, level.radius, level.pooled_radius, strict=True)
-    ]
-    return [(a, b, (starts[0][a], starts[1][b], 0, 0)) for a in range(side) for b in range(side)]
+@functools.cache
+def load_gpu_form() -> ModuleType | None:
+    # Pallas takes a while to import, and JAX has said, from 0.11 on, that Triton will go
+    try:
+        from kernel_distill.kernels import _sweep_gpu
+    except ImportError as error:
+        warnings.warn(
+            f"this JAX has no Pallas for NVIDIA's GPUs ({error}): ConvNet kernels are computed "
+            "plane by plane, each of which goes through the GPU's memory",
+            stacklevel=2,
+        )
+        return None
+    return _sweep_gpu
