@@ -251,3 +251,32 @@ def test_plain_form_where_pallas_is_not(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(convolutional, "takes_blocks", lambda kernel, x: False)
     jax.clear_caches()
     np.testing.assert_allclose(got, kernel(x1, x2), rtol=1e-6)
+
+
+def test_tried_out_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, backward = (
+        functools.partial(each, interpret=True) for each in (gpu.forward, gpu.backward)
+    )
+    sweep_module.try_out(forward, backward)
+
+    def off(*arguments: Any) -> Any:
+        return jax.tree.map(lambda bar: 1.001 * bar, backward(*arguments))
+
+    with pytest.raises(ArithmeticError, match="off by 1e-03"):
+        sweep_module.try_out(forward, off)
+    # a GPU that cannot run what Pallas gives it: here it is a CPU
+    monkeypatch.setattr(sweep_module, "_has_cuda", lambda: True)
+    sweep_module.load_gpu_form.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="do not work here .*interpret"):
+            # while something is traced, as a kernel is when it is needed
+            jax.jit(lambda x: x + (sweep_module.load_gpu_form() is None)).lower(jnp.zeros(()))
+        assert sweep_module.load_gpu_form() is None
+        # were the GPU one that does as the interpreter
+        sweep_module.load_gpu_form.cache_clear()
+        monkeypatch.setattr(gpu, "forward", forward)
+        monkeypatch.setattr(gpu, "backward", backward)
+        jax.jit(lambda x: x + (sweep_module.load_gpu_form() is gpu)).lower(jnp.zeros(()))
+        assert sweep_module.load_gpu_form() is gpu
+    finally:
+        sweep_module.load_gpu_form.cache_clear()

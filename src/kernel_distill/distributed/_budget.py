@@ -66,6 +66,11 @@ def tile_memory(
     x1, x2 = (jax.ShapeDtypeStruct((rows, *shape), dtype) for rows in tile)
     bar = jax.ShapeDtypeStruct(tile, dtype)
     statistics = jax.jit(compute).lower(x1, x2, bar).compile().memory_analysis()
+    if statistics is None:
+        raise InputError(
+            f"the compiler for {jax.default_backend()} does not tell how much memory a program "
+            "takes: give the size of a tile instead"
+        )
     return int(statistics.temp_size_in_bytes + statistics.output_size_in_bytes)
 
 

@@ -18,7 +18,7 @@ Tiles = Int[Array, "_ 2"] | Int[np.ndarray, "_ 2"]  # row and column of each in 
 
 def all_tiles(grid: Grid) -> Tiles:
     """Every tile of a grid."""
-    return np.stack(np.indices((grid[0].count, grid[1].count)), axis=-1).reshape(-1, 2)
+    return np.moveaxis(np.indices((grid[0].count, grid[1].count)), 0, -1).reshape(-1, 2)
 
 
 def above(chunks: Chunks) -> Tiles:

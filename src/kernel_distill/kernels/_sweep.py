@@ -10,15 +10,18 @@ for NVIDIA's GPUs (`_sweep_gpu`) writes no plane to memory.
 import functools
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from kernel_distill.kernels import _sweep_plain as plain
-from kernel_distill.kernels._levels import Level
+from kernel_distill.kernels._levels import Level, with_radii
 from kernel_distill.kernels._semivariance import Convolved
-from kernel_distill.kernels._side import Bands, Side, by_pairs
+from kernel_distill.kernels._side import IMAGES, Bands, Side, by_pairs
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -89,14 +92,61 @@ def _gpu_form(level: Level, layer: Convolved, one: Side) -> ModuleType | None:
 
 @functools.cache
 def load_gpu_form() -> ModuleType | None:
+    """The form for GPUs; None, and a warning, where it does not do what it should here."""
     # Pallas takes a while to import, and JAX has said, from 0.11 on, that Triton will go
     try:
         from kernel_distill.kernels import _sweep_gpu
-    except ImportError as error:
+
+        if _has_cuda():
+            # in a thread of its own: in this one a kernel may be being traced
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(try_out, _sweep_gpu.forward, _sweep_gpu.backward).result()
+    # whatever a compiler or a driver raises: the plain form computes the same
+    except Exception as error:
         warnings.warn(
-            f"this JAX has no Pallas for NVIDIA's GPUs ({error}): ConvNet kernels are computed "
-            "plane by plane, each of which goes through the GPU's memory",
+            f"the programs for NVIDIA's GPUs do not work here ({error}): ConvNet kernels are "
+            "computed plane by plane, each of which goes through the GPU's memory",
             stacklevel=2,
         )
         return None
     return _sweep_gpu
+
+
+def _has_cuda() -> bool:
+    try:
+        return bool(jax.devices("cuda"))
+    except RuntimeError:  # where programs are only compiled for it
+        return False
+
+
+def try_out(forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
+    """Compares a form with the plain one, on a small level of the pairs of a few images.
+
+    Raises:
+        ArithmeticError: they differ by more than rounding errors.
+    """
+    (level,) = with_radii((Level((5, 6), convolutions=2, pooling=2),))
+    n1, n2 = IMAGES
+    layer = Convolved("relu", 2 / 9, tangent=True, pairs=n1 * n2, block=IMAGES)
+    random = np.random.default_rng(0)
+
+    def side(images: int) -> Side:
+        planes = [
+            jnp.asarray(random.uniform(0.5, 1, (5, 6 * images)), jnp.float32) for _ in range(3)
+        ]
+        return Side(
+            images=(planes[0],), within=None, half_variance=None, stds=(planes[1], planes[2])
+        )
+
+    arguments = None, side(n1), side(n2)
+    bands = plain_forward(level, layer, *arguments)
+    expected = bands, plain_backward(level, layer, arguments, bands)
+    got = forward(level, layer, *arguments), backward(level, layer, arguments, bands)
+    inner = (slice(1, -1), slice(1, -1))  # the margin of a band holds no meaning
+    for number, (each, wanted) in enumerate(
+        zip(*map(jax.tree.leaves, (got, expected)), strict=True)
+    ):
+        place = inner if number < len(jax.tree.leaves(bands)) else ()
+        difference = float(jnp.abs(each[place] - wanted[place]).max() / jnp.abs(wanted).max())
+        if not difference < 1e-4:
+            raise ArithmeticError(f"a test computation is off by {difference:.0e}")
