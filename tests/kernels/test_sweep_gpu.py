@@ -55,11 +55,19 @@ class Case:
         )
         bands = forward(*self.arguments)
         inner = jax.tree.map(lambda band: band[1:-1, 1:-1], bands)
-        bar = jax.tree.map(
-            lambda band: np.pad(images(*band.shape, seed=5), ((1, 1), (1, 1), (0, 0), (0, 0))),
-            inner,
-        )
+
+        def random(band: Any) -> Any:
+            entries = images(*band.shape, seed=5).astype(band.dtype)
+            return np.pad(entries, ((1, 1), (1, 1), (0, 0), (0, 0)))
+
+        bar = jax.tree.map(random, inner)
         return inner, backward(self.arguments, bar)
+
+    def in_float64(self) -> "Case":
+        def wide(x: Any) -> Any:
+            return jnp.asarray(np.asarray(x, np.float64))
+
+        return replace(self, arguments=jax.tree.map(wide, self.arguments))
 
 
 def cases(kernel: Any, x1: np.ndarray, x2: np.ndarray) -> Iterator[Case]:
@@ -106,11 +114,16 @@ def test_equals_the_plain_form(
 ) -> None:
     x1, x2 = draw(IMAGES[0], *shape), draw(2 * IMAGES[1], *shape, seed=1)
     for case in cases(architecture.kernel(kind), x1, x2):
+        if not case.level.convolutions:  # poolings alone are left to the plain form
+            continue
         got = case.run(
             functools.partial(gpu.forward, interpret=True),
             functools.partial(gpu.backward, interpret=True),
         )
-        expected = case.run(sweep_module.plain_forward, sweep_module.plain_backward)
+        # in float32 the plain form adds an offset at a time: of Myrtle's 3,969, to 2e-6
+        with jax.enable_x64(True):
+            forms = sweep_module.plain_forward, sweep_module.plain_backward
+            expected = case.in_float64().run(*forms)
         assert jax.tree.structure(got) == jax.tree.structure(expected)
         for each in zip(*map(jax.tree.leaves, (got, expected)), strict=True):
             assert distance(*each) < 1e-6
@@ -209,17 +222,17 @@ def calls_of_triton(text: str) -> int:
 
 @pytest.mark.usefixtures("blocks")
 def test_compiles_for_cuda() -> None:
-    kernel = ConvNet(depth=2, prepend=True).kernel()
+    kernel = ConvNet(depth=1, prepend=True).kernel()
     x1, x2 = images(5, 12, 12, 3), images(9, 12, 12, 3)
 
     def with_vjp(x1: Any, x2: Any) -> Any:
         block, pull = jax.vjp(kernel, x1, x2)
         return block, pull(block)
 
-    # two levels forward; one of them again, for the next one's backward pass; and two backward
-    assert calls_of_triton(for_cuda(with_vjp, x1, x2)) == 5
+    # a level, forward and backward
+    assert calls_of_triton(for_cuda(with_vjp, x1, x2)) == 2
     with jax.enable_x64(True):  # as the command line has it
-        assert calls_of_triton(for_cuda(kernel, x1, x2)) == 2
+        assert calls_of_triton(for_cuda(kernel, x1, x2)) == 1
     lowered = jax.jit(kernel).trace(x1, x2).lower(lowering_platforms=("cpu",)).as_text()
     assert calls_of_triton(lowered) == 0
 
