@@ -13,9 +13,10 @@ theirs a few rows at a time (`_streamed`), in registers. What passes through mem
 - in the backward pass the cotangents of both sides' planes. A program sums them over its pairs in
   registers, and over the offsets across, which it computes in turn, in memory; those of different
   programs are summed afterwards. Without the sums over pairs, they would take several times as
-  long as the arithmetic.
+  long as the arithmetic;
+- rows whose columns the threads of a program exchange, a few KB of its own (`_exchange`).
 
-No sum depends on which program came first: the same numbers come out at every call.
+No sum depends on which program came first.
 
 None of this has run on a GPU, and no time is measured: it is tested in Pallas' interpreter, and
 compiled for CUDA. What can be said of KIP's ConvNet at 32x32x3 is from the machine code that Triton
