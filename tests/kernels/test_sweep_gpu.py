@@ -103,7 +103,8 @@ def cases(kernel: Any, x1: np.ndarray, x2: np.ndarray) -> Iterator[Case]:
             *(kernels.Myrtle(depth=10), "ntk", (32, 32, 3), images), marks=pytest.mark.slow
         ),
     ],
-    ids=str,
+    # a function's own name has its address, which two processes do not share
+    ids=lambda value: value.__name__ if callable(value) else str(value),
 )
 def test_equals_the_plain_form(
     architecture: kernels.Architecture,
