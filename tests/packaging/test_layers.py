@@ -22,11 +22,12 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"data", "artefact", "kernels"},
     "results": {"data", "artefact", "kernels", "evaluation"},
     "supports": {"data", "kernels"},
-    "kip": {"data", "artefact", "kernels", "distributed", "evaluation", "results", "supports"},
-    "label_solve": {
-        "data", "artefact", "kernels", "distributed", "evaluation", "results", "supports"
-    },
-}  # fmt: skip
+    "estimates": {"kernels", "distributed"},
+}
+ALLOWED["kip"] = ALLOWED["label_solve"] = {
+    *("data", "artefact", "kernels", "distributed"),
+    *("evaluation", "results", "supports", "estimates"),
+}
 ALLOWED["__init__"] = ALLOWED["cli"] = set(ALLOWED)
 
 PARTS = sorted(
