@@ -56,6 +56,19 @@ def tile_memory(
 
     What XLA lays out for the program; it is compiled, and not run.
     """
+    statistics = compile_tile(kernel, tile, shape, dtype, gradient=gradient).memory_analysis()
+    if statistics is None:
+        raise InputError(
+            f"the compiler for {jax.default_backend()} does not tell how much memory a program "
+            "takes: give the size of a tile instead"
+        )
+    return int(statistics.temp_size_in_bytes + statistics.output_size_in_bytes)
+
+
+def compile_tile(
+    kernel: Kernel, tile: tuple[int, int], shape: Shape, dtype: str, *, gradient: bool
+) -> Any:
+    """The compiled program of a tile: of images on both sides and the cotangent of their block."""
 
     def compute(x1: Array, x2: Array, bar: Array) -> Any:
         if not gradient:
@@ -64,14 +77,7 @@ def tile_memory(
         return block, pull(bar)
 
     x1, x2 = (jax.ShapeDtypeStruct((rows, *shape), dtype) for rows in tile)
-    bar = jax.ShapeDtypeStruct(tile, dtype)
-    statistics = jax.jit(compute).lower(x1, x2, bar).compile().memory_analysis()
-    if statistics is None:
-        raise InputError(
-            f"the compiler for {jax.default_backend()} does not tell how much memory a program "
-            "takes: give the size of a tile instead"
-        )
-    return int(statistics.temp_size_in_bytes + statistics.output_size_in_bytes)
+    return jax.jit(compute).lower(x1, x2, jax.ShapeDtypeStruct(tile, dtype)).compile()
 
 
 def allowed_memory() -> int:

@@ -1,14 +1,15 @@
 """How long a pair of images takes, measured on a tile."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
+from kernel_distill.distributed._budget import compile_tile
 from kernel_distill.kernels import Kernel
 
 
@@ -59,18 +60,19 @@ def time_pairs(
 def _time_tile(
     kernel: Kernel, shape: tuple[int, ...], tile: tuple[int, int], *, dtype: str, gradient: bool
 ) -> Timing:
-    def compute(x1: Array, x2: Array) -> Any:
-        if not gradient:
-            return kernel.cross(x1, x2)
-        block, pull = jax.vjp(kernel.cross, x1, x2)
-        return pull(jnp.cos(block))
-
     draw = np.random.default_rng(0).normal
     x1, x2 = (jnp.asarray(draw(size=(rows, *shape)), dtype) for rows in tile)
+    bar = jnp.ones(tile, dtype)
     begin = time.monotonic()
-    compiled = jax.jit(compute).lower(x1, x2).compile()
+    compiled = compile_tile(kernel, tile, shape, dtype, gradient=gradient)
     compiling = time.monotonic() - begin
-    jax.block_until_ready(compiled(x1, x2))
+    pair = seconds(lambda: compiled(x1, x2, bar)) / (tile[0] * tile[1])
+    return Timing(pair, compiling, tile)
+
+
+def seconds(compute: Callable[[], Any]) -> float:
+    """How long a computation takes the second time."""
+    jax.block_until_ready(compute())
     begin = time.monotonic()
-    jax.block_until_ready(compiled(x1, x2))
-    return Timing((time.monotonic() - begin) / (tile[0] * tile[1]), compiling, tile)
+    jax.block_until_ready(compute())
+    return time.monotonic() - begin

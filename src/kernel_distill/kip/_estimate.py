@@ -1,6 +1,5 @@
 """How long a run of KIP will take."""
 
-import time
 from typing import Any
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 
 from kernel_distill._settings import log_spaced, make_settings
 from kernel_distill.data import Dataset
+from kernel_distill.distributed import seconds
 from kernel_distill.estimates import Estimate, Work, estimate_work
 from kernel_distill.kernels import FullyConnected, Kernel
 from kernel_distill.kip._optimizers import make_optimizer
@@ -71,7 +71,4 @@ def _seconds_without_kernel(settings: Settings, *, size: int, rows: int, num_cla
                 label_solve_rate=rate,
             )
 
-        jax.block_until_ready(step())
-        begin = time.monotonic()
-        jax.block_until_ready(step())
-        return time.monotonic() - begin
+        return seconds(step)

@@ -1,6 +1,5 @@
 """How long a Label Solve will take."""
 
-import time
 from typing import Any
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 
 from kernel_distill._settings import make_settings
 from kernel_distill.data import Dataset
+from kernel_distill.distributed import seconds
 from kernel_distill.estimates import Estimate, Work, estimate_work
 from kernel_distill.kernels import Kernel
 from kernel_distill.label_solve import _least_squares as least_squares
@@ -51,7 +51,4 @@ def _seconds_of_least_squares(*, size: int, rows: int, num_classes: int) -> floa
                 jnp.ones((rows, num_classes), jnp.float64),
             )
 
-        jax.block_until_ready(absorb())
-        begin = time.monotonic()
-        jax.block_until_ready(absorb())
-        return time.monotonic() - begin
+        return seconds(absorb)
