@@ -16,6 +16,7 @@ ALL = [
     *(kernels.FullyConnected(depth=depth) for depth in (1, 2, 3, 12)),
     *(kernels.ConvNet(depth=depth, prepend=p) for depth in (1, 2, 3, 4) for p in (True, False)),
     *(kernels.Myrtle(depth=depth) for depth in (5, 7, 10)),
+    *(kernels.ConvNet(prepend=p, strided=True) for p in (True, False)),
 ]
 
 
@@ -26,7 +27,8 @@ def test_names() -> None:
         "convnet1-prepend", "convnet1", "convnet2-prepend", "convnet2",
         "convnet", "convnet3", "convnet4-prepend", "convnet4",
     ]  # fmt: skip
-    assert names[12:] == ["myrtle5", "myrtle7", "myrtle10"]
+    assert names[12:15] == ["myrtle5", "myrtle7", "myrtle10"]
+    assert names[15:] == ["convnet3-prepend-strided", "convnet3-strided"]
     assert [kernels.named(name) for name in names] == ALL
     assert kernels.named("convnet3-prepend") == kernels.named("convnet")
     assert [kernels.named(name).name for name in kernels.NAMES] == list(kernels.NAMES)
@@ -56,6 +58,7 @@ def test_settings_of_the_papers() -> None:
         ("convnet", 4, 4, 3, 1),
         ("convnet3", 3, 3, 3, 1),
         ("convnet2-prepend", 3, 3, 2, 1),
+        ("convnet2-strided", 2, 2, 0, 1),
         # Shankar et al. 2020: the number counts all layers with weights
         ("myrtle5", 4, 4, 5, 1),
         ("myrtle7", 6, 6, 5, 1),

@@ -72,6 +72,7 @@ def both(architecture: kernels.Architecture, kind: Any = "ntk") -> tuple[Any, An
         (ConvNet(depth=2, prepend=True, w_std=1.1, b_std=0.0), (9, 6, 3), "ntk"),  # odd sizes
         (ConvNet(depth=2, prepend=False, w_std=0.9, b_std=0.7), (5, 8, 1), "nngp"),
         (ConvNet(depth=1, prepend=True, activation="erf"), (5, 4, 2), "ntk"),
+        (ConvNet(depth=2, prepend=True, strided=True), (9, 6, 3), "ntk"),
         pytest.param(
             ConvNet(depth=2, prepend=False, activation="gelu"),
             (4, 6, 1),
@@ -100,8 +101,9 @@ def test_equals_neural_tangents(
 
 
 @pytest.mark.usefixtures("x64")
-def test_of_self(distance: Distance) -> None:
-    exact, reference = both(ConvNet(depth=2, prepend=True))
+@pytest.mark.parametrize("strided", [False, True])
+def test_of_self(strided: bool, distance: Distance) -> None:
+    exact, reference = both(ConvNet(depth=2, prepend=True, strided=strided))
     x = jnp.asarray(images(4, 6, 7, 2))
     block, gradient = self_and_gradient(exact, x)
     expected, expected_gradient = self_and_gradient(reference, x)
@@ -235,7 +237,7 @@ def test_images_of_zeros_without_biases() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Written(kernels.Architecture):
-    """A network spelt out: convolution, ReLU, erf, pooling by 2 or 3."""
+    """A network spelt out: convolution, with stride 2 or 3, ReLU, erf, pooling by 2 or 3."""
 
     letters: str
 
@@ -247,6 +249,8 @@ class Written(kernels.Architecture):
     def layers(self) -> Any:
         layer = {
             "c": Convolution(),
+            "s": Convolution(stride=2),
+            "t": Convolution(stride=3),
             "r": Activation("relu"),
             "e": Activation("erf"),
             "2": AveragePooling(2),
@@ -256,7 +260,9 @@ class Written(kernels.Architecture):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("letters", ["cr", "cr2crcr", "cr3", "crcr22", "cr3cr2cr"])
+@pytest.mark.parametrize(
+    "letters", ["cr", "cr2crcr", "cr3", "crcr22", "cr3cr2cr", "crsr2cr", "cr2tr2"]
+)
 def test_other_networks(letters: str, distance: Distance) -> None:
     exact, reference = both(Written(letters=letters))
     x1, x2 = jnp.asarray(images(1, 9, 8, 2)), jnp.asarray(images(2, 9, 8, 2, seed=1))
@@ -287,6 +293,19 @@ def test_offsets_that_matter() -> None:
     assert [level.radius[0] for level in deep] == [31, 15, 7, 3, 1]
     narrow = make_levels(ConvNet(depth=5).layers, (32, 40))
     assert narrow[0].radius == (31, 31)
+
+
+def test_offsets_that_matter_with_strides() -> None:
+    levels = make_levels(ConvNet(depth=3, strided=True).layers, (32, 15))
+    assert [level.size for level in levels] == [(32, 15), (16, 8), (8, 4)]
+    assert [level.pooled_size for level in levels] == [(16, 8), (8, 4), (4, 2)]
+    assert [level.convolutions for level in levels] == [2, 1, 1]
+    assert {level.radius for level in levels} == {(0, 0)}
+    # "SAME" pads an even number of pixels below alone, an odd one on both sides
+    assert levels[0].taken == (1, 0)
+    mixed = make_levels(Written(letters="cr2sr2").layers, (16, 16))
+    assert [level.radius[0] for level in mixed] == [5, 2, 1]
+    assert [level.step for level in mixed] == [1, 2, 1]
 
 
 def test_which_networks_have_levels() -> None:

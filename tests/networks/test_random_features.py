@@ -59,6 +59,7 @@ def test_bias_falls_as_one_over_width() -> None:
     "architecture",
     [
         kernels.ConvNet(depth=2, prepend=True),
+        kernels.ConvNet(depth=2, prepend=False, strided=True),
         kernels.ConvNet(depth=1, prepend=False, activation="gelu", w_std=1.1, b_std=0.5),
         kernels.FullyConnected(depth=1, activation="erf"),
     ],

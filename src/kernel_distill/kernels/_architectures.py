@@ -2,7 +2,7 @@
 
 import re
 from abc import abstractmethod
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import inf
 from typing import Any, Literal, get_args
 
@@ -19,6 +19,8 @@ from kernel_distill.kernels._layers import (
 )
 
 Implementation = Literal["auto", "exact", "neural_tangents"]
+
+_IN_THE_NAME = ("depth", "prepend", "strided")  # settings that the short name says
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ class Architecture:
     def to_metadata(self) -> dict[str, Any]:
         """What an artefact says of the architecture; `from_metadata` reads it again."""
         return {"name": self.name} | {
-            name: value for name, value in asdict(self).items() if name not in ("depth", "prepend")
+            name: value for name, value in asdict(self).items() if name not in _IN_THE_NAME
         }
 
 
@@ -124,12 +126,14 @@ class ConvNet(Architecture):
     """`depth` times [3x3 convolution, activation, 2x2 average pooling], flattened to a readout.
 
     With `prepend`, one more convolution and activation come first: the "ConvNet" of KIP
-    (Nguyen et al. 2021). Short names: convnet (depth 3, prepended), convnet3 (without), and so
-    on: convnet2, convnet2-prepend, ...
+    (Nguyen et al. 2021). With `strided`, convolutions of every second pixel take the place of the
+    poolings. Short names: convnet (depth 3, prepended), convnet3 (without), and so on: convnet2,
+    convnet2-prepend, convnet3-strided, convnet3-prepend-strided, ...
     """
 
     depth: int = 3
     prepend: bool = True
+    strided: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -137,16 +141,20 @@ class ConvNet(Architecture):
 
     @property
     def name(self) -> str:
-        if self.prepend:
-            return "convnet" if self.depth == 3 else f"convnet{self.depth}-prepend"
-        return f"convnet{self.depth}"
+        if self == replace(self, depth=3, prepend=True, strided=False):
+            return "convnet"
+        prepend, strided = "-prepend" * self.prepend, "-strided" * self.strided
+        return f"convnet{self.depth}{prepend}{strided}"
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        convolution = (Convolution(), Activation(self.activation))
+        activation = Activation(self.activation)
+        halving: tuple[Layer, ...] = (Convolution(), activation, AveragePooling())
+        if self.strided:
+            halving = (Convolution(stride=2), activation)
         return (
-            *(convolution if self.prepend else ()),
-            *(*convolution, AveragePooling()) * self.depth,
+            *((Convolution(), activation) if self.prepend else ()),
+            *halving * self.depth,
             Flatten(),
             Dense(),
         )
@@ -199,8 +207,9 @@ def named(name: str, **settings: Any) -> Architecture:
         return FullyConnected(depth=int(match[1]), **settings)
     if name == "convnet":
         return ConvNet(depth=3, prepend=True, **settings)
-    if match := re.fullmatch(r"convnet([1-9]\d*)(-prepend)?", name):
-        return ConvNet(depth=int(match[1]), prepend=match[2] is not None, **settings)
+    if match := re.fullmatch(r"convnet([1-9]\d*)(-prepend)?(-strided)?", name):
+        prepend, strided = (part is not None for part in match.groups()[1:])
+        return ConvNet(depth=int(match[1]), prepend=prepend, strided=strided, **settings)
     if match := re.fullmatch(r"myrtle(5|7|10)", name):
         return Myrtle(depth=int(match[1]), **settings)  # type: ignore[arg-type]
     raise unknown_name(
@@ -210,7 +219,7 @@ def named(name: str, **settings: Any) -> Architecture:
 
 NAMES = (
     *("fc1", "fc2", "fc3"),
-    *("convnet", "convnet1", "convnet2", "convnet3", "convnet4"),
+    *("convnet", "convnet1", "convnet2", "convnet3", "convnet4", "convnet3-strided"),
     *(f"myrtle{depth}" for depth in _MYRTLE_CONVOLUTIONS),
 )
 

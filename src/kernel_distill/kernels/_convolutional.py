@@ -91,7 +91,7 @@ class ConvolutionalKernel(Kernel):
                 stds.append(_square_root(summed + self.architecture.b_std**2))
                 half_variance = variance(stds[-1] ** 2) / 2
             sides.append(replace(entering, stds=tuple(stds)))
-            half_variance = average(half_variance, pairs, level.pooling)
+            half_variance = _pooled(level, half_variance, pairs)
             # after the last convolution M and half_variance need not be those of pooled
             # features, so long as N is their difference
             within = jnp.zeros_like(half_variance)
@@ -140,6 +140,13 @@ class ConvolutionalKernel(Kernel):
     def _layer(self, pairs: int, *, tangent: bool) -> Convolved:
         scale = self.architecture.w_std**2 / Convolution().size ** 2
         return Convolved(self.architecture.activation, scale, tangent, pairs)
+
+
+def _pooled(level: Level, plane: Plane, pairs: int) -> Plane:
+    if level.taken is None:
+        return average(plane, pairs, level.pooling)
+    row, column = level.taken
+    return to_plane(from_plane(plane, pairs)[:, row :: level.pooling, column :: level.pooling])
 
 
 def _square_root(x: Plane) -> Plane:

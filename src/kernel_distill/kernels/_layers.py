@@ -17,9 +17,10 @@ class Dense:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution with stride 1 and zero padding ("SAME")."""
+    """A convolution with zero padding ("SAME"), of every `stride`-th pixel down and across."""
 
     size: int = 3
+    stride: int = 1
 
 
 @dataclass(frozen=True)

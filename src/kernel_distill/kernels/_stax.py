@@ -124,8 +124,9 @@ def stax_network(architecture: Architecture) -> tuple[Callable[..., Any], ...]:
         match layer:
             case Dense():
                 layers.append(stax.Dense(width, **gaussian))
-            case Convolution(size=size):
-                layers.append(stax.Conv(width, (size, size), padding="SAME", **gaussian))
+            case Convolution(size=size, stride=stride):
+                steps = (stride, stride)
+                layers.append(stax.Conv(width, (size, size), steps, padding="SAME", **gaussian))
             case Activation(name=name):
                 layers.append(activations[name]())
             case AveragePooling(size=size):

@@ -84,6 +84,7 @@ def _gpu_form(level: Level, layer: Convolved, one: Side) -> ModuleType | None:
         layer.block is not None
         and layer.activation == "relu"
         and level.convolutions > 0
+        and level.taken is None
         and level.pooling.bit_count() == 1  # Triton's tensors have powers of two
         and all(plane.dtype == "float32" for plane in jax.tree.leaves(one))
     )

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from kernel_distill.kernels._levels import Level
 from kernel_distill.kernels._planes import Plane, surround
@@ -63,12 +63,13 @@ Offset = tuple[Int[Array, ""], Int[Array, ""]]  # from 0, which stands for -radi
 
 
 def _offsets(level: Level) -> int:
-    return (2 * level.radius[0] + 1) * (2 * level.radius[1] + 1)
+    down, across = (2 * radius // level.step + 1 for radius in level.radius)
+    return down * across
 
 
 def _offset(level: Level, k: Int[Array, ""]) -> Offset:
-    across = 2 * level.radius[1] + 1
-    return jax.lax.div(k, across), jax.lax.rem(k, across)
+    across = 2 * level.radius[1] // level.step + 1
+    return level.step * jax.lax.div(k, across), level.step * jax.lax.rem(k, across)
 
 
 def _surrounded(level: Level, layer: Convolved, one: Side, other: Side) -> tuple[Side, Side]:
@@ -153,22 +154,26 @@ def _add_rows(level: Level, layer: Convolved, offset: Offset, band: Band, plane:
 
 def _columns_together(level: Level, layer: Convolved, band: Band) -> Band:
     side, width = level.pooling, level.pooled_size[1]
-    filled = band[..., : width * side * layer.pairs]
+    filled = _of_length(band, 3, width * side * layer.pairs)
     windows = filled.reshape(*band.shape[:3], width, side, layer.pairs)
-    return windows.sum(axis=4).reshape(*band.shape[:3], -1) / side**4
+    return windows.sum(axis=4).reshape(*band.shape[:3], -1) / len(level.pixels) ** 2
 
 
 def _repeated(level: Level, layer: Convolved, band: Band) -> Band:
     """Pooled planes with every pixel repeated all over its window."""
     side = level.pooling
-    pixels = band.reshape(*band.shape[:3], -1, layer.pairs) / side**4
+    pixels = band.reshape(*band.shape[:3], -1, layer.pairs) / len(level.pixels) ** 2
     whole = pixels.repeat(side, axis=2).repeat(side, axis=3)
-    rest = [
-        (0, size - side * pooled)
-        for size, pooled in zip(level.size, level.pooled_size, strict=True)
-    ]
-    whole = jnp.pad(whole, ((0, 0), (0, 0), *rest, (0, 0)))
+    for axis, length in zip((2, 3), level.size, strict=True):
+        whole = _of_length(whole, axis, length)
     return whole.reshape(*whole.shape[:3], -1)
+
+
+def _of_length(x: Float[Array, "..."], axis: int, length: int) -> Float[Array, "..."]:
+    """What there is beyond the length left out, what is missing filled up with zeros."""
+    kept = jax.lax.slice_in_dim(x, 0, min(length, x.shape[axis]), axis=axis)
+    rest = [(0, length - n if each == axis else 0) for each, n in enumerate(kept.shape)]
+    return jnp.pad(kept, rest)
 
 
 def _unpooled(level: Level, layer: Convolved, offset: Offset, repeated: Band) -> Plane:
@@ -209,4 +214,4 @@ def _windows(level: Level, offset: Offset) -> list[tuple[int, int, tuple[Any, ..
         [jax.lax.div(d - r + a + side * (pooled_r + 1), side) for a in range(side)]
         for d, r, pooled_r in zip(offset, level.radius, level.pooled_radius, strict=True)
     ]
-    return [(a, b, (starts[0][a], starts[1][b], 0, 0)) for a in range(side) for b in range(side)]
+    return [(a, b, (starts[0][a], starts[1][b], 0, 0)) for a, b in level.pixels]

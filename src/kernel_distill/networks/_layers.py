@@ -43,9 +43,9 @@ def apply(
     """
     match layer:
         case Dense():
-            return _affine(architecture, key, x, filter_shape=(), width=width)
-        case Convolution(size=size):
-            return _affine(architecture, key, x, filter_shape=(size, size), width=width)
+            return _affine(architecture, key, x, None, width=width)
+        case Convolution():
+            return _affine(architecture, key, x, layer, width=width)
         case Activation(name=name):
             return _ACTIVATIONS[name](x)
         case AveragePooling(size=size):
@@ -62,20 +62,22 @@ def _affine(
     architecture: Architecture,
     key: PRNGKeyArray,
     x: Float[Array, "n *shape"],
+    convolution: Convolution | None,
     *,
-    filter_shape: tuple[int, ...],
     width: int,
 ) -> Float[Array, "n *out"]:
+    """Weights and biases: of a dense layer, or of a convolution."""
+    filter_shape = () if convolution is None else (convolution.size, convolution.size)
     weight_key, bias_key = jax.random.split(key)
     weights = jax.random.normal(weight_key, (*filter_shape, x.shape[-1], width), x.dtype)
     bias = jax.random.normal(bias_key, (width,), x.dtype)
     inputs = weights.size // width
     precision = jax.lax.Precision.HIGHEST  # the default is TF32 on GPUs
-    if filter_shape:
+    if convolution is not None:
         product = jax.lax.conv_general_dilated(
             x,
             weights,
-            window_strides=(1, 1),
+            window_strides=(convolution.stride, convolution.stride),
             padding="SAME",
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
             precision=precision,
