@@ -25,6 +25,7 @@ from kernel_distill.kernels._side import IMAGES, by_pairs
 pytestmark = pytest.mark.kernels
 
 Distance = Callable[[Any, Any], float]
+Written = Callable[..., kernels.Architecture]
 ConvNet = kernels.ConvNet
 
 
@@ -240,13 +241,15 @@ def test_compiles_for_cuda() -> None:
     assert calls_of_triton(lowered) == 0
 
 
-def test_only_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_where_there_is_a_gpu(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     x = jnp.zeros((1, 4, 4, 1))
     kernel = ConvNet(depth=1).kernel()
     assert not convolutional.takes_blocks(kernel, x)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert convolutional.takes_blocks(kernel, x)
     assert not convolutional.takes_blocks(ConvNet(depth=1, activation="erf").kernel(), x)
+    # by the layers, not by the field of the architecture
+    assert not convolutional.takes_blocks(written(letters="ce2").kernel(), x)
     with jax.enable_x64(True):
         assert not convolutional.takes_blocks(kernel, x.astype(jnp.float64))
 

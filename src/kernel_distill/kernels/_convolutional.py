@@ -12,8 +12,8 @@ from kernel_distill.kernels._architectures import Architecture
 from kernel_distill.kernels._blocks import in_blocks
 from kernel_distill.kernels._duals import dual
 from kernel_distill.kernels._kernel import Kernel
-from kernel_distill.kernels._layers import Convolution
-from kernel_distill.kernels._levels import Level, make_levels, with_radii
+from kernel_distill.kernels._layers import ActivationName, Convolution
+from kernel_distill.kernels._levels import Level, activation, make_levels, with_radii
 from kernel_distill.kernels._planes import Plane, average, box, from_plane, surround, to_plane
 from kernel_distill.kernels._semivariance import Convolved
 from kernel_distill.kernels._side import IMAGES, Side, by_pairs
@@ -50,6 +50,11 @@ class ConvolutionalKernel(Kernel):
 
     architecture: Architecture
 
+    @property
+    def activation(self) -> ActivationName:
+        """That of the layers, which need not be the one that the architecture has as a setting."""
+        return activation(self.architecture.layers)
+
     def cross(
         self,
         x1: Float[Array, "n1 height width channel"],
@@ -76,7 +81,7 @@ class ConvolutionalKernel(Kernel):
         last level with convolutions needs those of pixels with themselves, which are zero.
         """
         levels = self._levels(images[0], pairs)
-        _, variance = dual(self.architecture.activation)
+        _, variance = dual(self.activation)
         layer = self._layer(pairs, tangent=False)
         last = max(i for i, level in enumerate(levels) if level.convolutions)
         narrow = with_radii(levels[:last])
@@ -139,7 +144,7 @@ class ConvolutionalKernel(Kernel):
 
     def _layer(self, pairs: int, *, tangent: bool) -> Convolved:
         scale = self.architecture.w_std**2 / Convolution().size ** 2
-        return Convolved(self.architecture.activation, scale, tangent, pairs)
+        return Convolved(self.activation, scale, tangent, pairs)
 
 
 def _pooled(level: Level, plane: Plane, pairs: int) -> Plane:
@@ -175,7 +180,7 @@ def _entries(
 def takes_blocks(kernel: ConvolutionalKernel, x: Array) -> bool:
     """Whether pairs are computed as blocks of images with images: there `sweep` has a form of its
     own for GPUs. That JAX has one decides, before it is known what a program is compiled for."""
-    relu = kernel.architecture.activation == "relu"
+    relu = kernel.activation == "relu"
     return jax.default_backend() == "gpu" and relu and x.dtype == jnp.float32
 
 
