@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -160,6 +161,23 @@ class TwoReadouts(kernels.ConvNet):
     @property
     def layers(self) -> Any:
         return (*super().layers, *super().layers[-2:])
+
+
+class OneActivation(kernels.FullyConnected):
+    """A fully connected network with one activation only, however deep."""
+
+    @property
+    def layers(self) -> Any:
+        flatten, dense, activation, *_ = super().layers
+        return (flatten, *(dense,) * self.depth, activation, dense)
+
+
+def test_layers_say_what_is_computed(distance: Callable[[Any, Any], float]) -> None:
+    kernel = OneActivation(depth=2).kernel()
+    assert type(kernel).__name__ == "StaxKernel"
+    assert type(OneActivation(depth=1).kernel()).__name__ == "FullyConnectedKernel"
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    assert distance(kernel(*x), kernels.FullyConnected(depth=2).kernel()(*x)) > 1e-2
 
 
 def test_no_exact_form() -> None:

@@ -17,7 +17,7 @@ def build_kernel(
     if implementation not in ("auto", "exact", "neural_tangents"):
         raise unknown_name("implementation", implementation, ("auto", "exact", "neural_tangents"))
     if implementation != "neural_tangents":
-        if isinstance(architecture, FullyConnected):
+        if isinstance(architecture, FullyConnected) and _is_plain(architecture):
             return FullyConnectedKernel(architecture, kind)
         if has_levels(architecture.layers):
             return ConvolutionalKernel(architecture, kind)
@@ -27,3 +27,9 @@ def build_kernel(
             'implementation="neural_tangents", or "auto", which falls back on it'
         )
     return StaxKernel(architecture, kind)
+
+
+def _is_plain(architecture: FullyConnected) -> bool:
+    """Whether the layers are those of a `FullyConnected`: a subclass may have others."""
+    plain = FullyConnected(depth=architecture.depth, activation=architecture.activation)
+    return architecture.layers == plain.layers
