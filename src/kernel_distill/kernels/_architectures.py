@@ -82,6 +82,19 @@ class Architecture:
     ) -> Kernel:
         """The kernel of this architecture at infinite width.
 
+        There is a closed form of `FullyConnected`, and of convolutions with a flattening readout:
+        that takes only pairs of equal pixels, and what these come from, layer by layer back, is a
+        band of near ones (`_levels`). Strides and poolings of any size keep to a band. A global
+        average pooling does not: it pairs every position with every other, so that all offsets are
+        needed, and neural-tangents computes them (no architecture here has one, but a network
+        given to `from_stax` may). These too are left to neural-tangents:
+
+        - a convolution whose filter is not 3x3;
+        - a convolution with no activation right after it, an activation that follows none;
+        - a pooling before the first convolution;
+        - activations of several kinds in one network;
+        - any other readout than one `Flatten` and one `Dense`.
+
         Args:
             kind: "ntk" (the network trained by gradient descent) or "nngp" (its readout alone).
             implementation: "exact" is this project's closed form, "neural_tangents" computes any

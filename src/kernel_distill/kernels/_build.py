@@ -23,8 +23,10 @@ def build_kernel(
             return ConvolutionalKernel(architecture, kind)
     if implementation == "exact":
         raise InputError(
-            f"there is no exact form of {architecture.name} here: take "
-            'implementation="neural_tangents", or "auto", which falls back on it'
+            f"there is no exact form of {architecture.name} here: it takes fully connected layers, "
+            "or 3x3 convolutions, each with the same activation right after it, then poolings, and "
+            'one Flatten and one Dense at the end. Take implementation="neural_tangents", or '
+            '"auto", which falls back on it'
         )
     return StaxKernel(architecture, kind)
 
