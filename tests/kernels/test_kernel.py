@@ -12,6 +12,7 @@ import pytest
 
 from kernel_distill import kernels
 from kernel_distill._errors import InputError, UnknownNameError
+from kernel_distill.kernels._levels import make_levels
 
 pytestmark = pytest.mark.kernels
 
@@ -130,10 +131,10 @@ def test_bad_arguments(kernel: kernels.Kernel, arguments: list[Any], message: st
 @pytest.mark.parametrize(
     ("name", "size", "message"),
     [
-        ("myrtle5", 28, r"myrtle5 halves the image 5 times.*at least 32x32 pixels; got 28x28"),
+        ("myrtle5", 28, r"myrtle5 pools the image 5 times.*at least 32x32 pixels; got 28x28"),
         ("myrtle10", 31, r"myrtle10.*at least 32x32 pixels; got 31x31.*fewer poolings"),
-        ("convnet", 4, r"convnet halves the image 3 times.*at least 8x8 pixels; got 4x4"),
-        ("convnet4", 15, r"convnet4 halves the image 4 times.*at least 16x16.*got 15x15"),
+        ("convnet", 4, r"convnet pools the image 3 times.*at least 8x8 pixels; got 4x4"),
+        ("convnet4", 15, r"convnet4 pools the image 4 times.*at least 16x16.*got 15x15"),
     ],
 )
 def test_images_too_small(name: str, size: int, message: str) -> None:
@@ -142,6 +143,19 @@ def test_images_too_small(name: str, size: int, message: str) -> None:
         expected = message.replace(f"got {size}x{size}", f"got {shape[1]}x{shape[2]}")
         with pytest.raises(InputError, match=expected):
             kernel(np.ones(shape, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("letters", "need"), [("cr3cr2", 6), ("sr2", 3), ("tr2", 4), ("cr2sr2", 6), ("srsr", 1)]
+)
+def test_smallest_images(letters: str, need: int, written: Any) -> None:
+    architecture = written(letters=letters)
+    architecture.check_images((need, need, 1))
+    if need > 1:
+        with pytest.raises(InputError, match=f"at least {need}x{need} pixels; got {need - 1}x9"):
+            architecture.check_images((need - 1, 9, 1))
+    levels = make_levels(architecture.layers, (need, need))
+    assert levels[-1].pooled_size == (1, 1)
 
 
 @pytest.mark.usefixtures("unchecked")

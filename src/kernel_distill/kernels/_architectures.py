@@ -65,15 +65,18 @@ class Architecture:
                 f"{self.name} needs images [n, height, width, channel]; got rows of shape "
                 f"{shape}. Tables go with a fully connected kernel (fc1)."
             )
-        size = min(shape[:2])
-        for layer in self.layers:
-            if isinstance(layer, AveragePooling):
-                size //= layer.size
-        if size < 1:
+        need = 1
+        for layer in reversed(self.layers):
+            match layer:
+                case AveragePooling(size=size):
+                    need *= size
+                case Convolution(stride=stride):
+                    need = (need - 1) * stride + 1
+        if min(shape[:2]) < need:
             poolings = sum(isinstance(layer, AveragePooling) for layer in self.layers)
             raise InputError(
-                f"{self.name} halves the image {poolings} times and so needs at least "
-                f"{2**poolings}x{2**poolings} pixels; got {shape[0]}x{shape[1]}. "
+                f"{self.name} pools the image {poolings} times and so needs at least "
+                f"{need}x{need} pixels; got {shape[0]}x{shape[1]}. "
                 "Take an architecture with fewer poolings."
             )
 
