@@ -110,6 +110,8 @@ IMAGES = np.ones((3, 8, 8, 2), np.float32)
     [
         (FC, [ROWS.astype(np.uint8)], r"floating point.*got uint8.*astype\('float32'\)"),
         (FC, [ROWS, ROWS.astype(np.int32)], r"floating point.*got int32.*Preprocess"),
+        (FC, [jnp.asarray(ROWS, "bfloat16")], r"float32 or float64; got bfloat16.*astype"),
+        (CONVNET, [IMAGES, IMAGES.astype("float16")], r"float32 or float64; got float16.*astype"),
         (FC, [ROWS[0]], r"\[n, height, width, channel\] or rows.*got shape \(4,\)"),
         (FC, [ROWS[:0]], r"none of them empty; got shape \(0, 4\)"),
         (FC, [ROWS, ROWS[:, :0]], r"none of them empty; got shape \(3, 0\)"),

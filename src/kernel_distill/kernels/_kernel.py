@@ -81,7 +81,7 @@ class Kernel(ABC):
             [n1, n2], in the dtype of the arguments (float64 only where JAX has it switched on).
 
         Raises:
-            InputError: the arguments are no floating point numbers, not finite (where they are
+            InputError: the arguments are neither float32 nor float64, not finite (where they are
                 known, not traced), of different shapes but for the number of rows, or do not fit
                 the architecture.
         """
@@ -97,9 +97,9 @@ class Kernel(ABC):
         return _jitted_cross(self, jnp.asarray(x1), jnp.asarray(x2))
 
     def _check(self, x: Float[Array, "n *shape"] | Float[np.ndarray, "n *shape"]) -> None:
-        if not jnp.issubdtype(x.dtype, jnp.floating):
+        if x.dtype not in ("float32", "float64"):
             raise InputError(
-                f"a kernel takes floating point images; got {x.dtype}. "
+                f"a kernel takes floating point images, float32 or float64; got {x.dtype}. "
                 "Preprocess them (kernel_distill.data), or convert with astype('float32')."
             )
         if x.ndim < 2 or 0 in x.shape:
