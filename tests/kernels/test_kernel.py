@@ -97,6 +97,17 @@ def test_numpy_and_jax_arrays() -> None:
     assert FC(x).dtype == np.float32  # where 64 bits are off, like all of JAX
 
 
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("architecture", [kernels.FullyConnected, kernels.ConvNet])
+def test_settings_of_numpy(architecture: Any) -> None:
+    plain = architecture(depth=1, w_std=1.5, b_std=0.25)
+    of_numpy = architecture(depth=1, w_std=np.float64(1.5), b_std=np.float64(0.25))
+    x = np.random.default_rng(0).normal(size=(2, 4, 4, 1)).astype(np.float32)
+    block = of_numpy.kernel()(x)
+    assert block.dtype == np.float32
+    np.testing.assert_array_equal(block, plain.kernel()(x))
+
+
 # --- bad input: what was required, what was got, what to do
 
 ROWS = np.ones((3, 4), np.float32)

@@ -45,6 +45,9 @@ class Architecture:
                 "w_std must be positive and b_std not negative, both finite; "
                 f"got w_std={self.w_std}, b_std={self.b_std}"
             )
+        # one of NumPy's makes float64 of what float32 images are computed to
+        object.__setattr__(self, "w_std", float(self.w_std))
+        object.__setattr__(self, "b_std", float(self.b_std))
 
     @property
     @abstractmethod
