@@ -108,6 +108,17 @@ def test_settings_of_numpy(architecture: Any) -> None:
     np.testing.assert_array_equal(block, plain.kernel()(x))
 
 
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("kernel", [FC, CONVNET], ids=["fc", "convnet"])
+def test_arguments_of_both_precisions(kernel: kernels.Kernel) -> None:
+    x1, x2 = np.random.default_rng(0).normal(size=(2, 3, 4, 4, 2))
+    narrow = x1.astype(np.float32)
+    expected = kernel(narrow.astype(np.float64), x2)
+    assert expected.dtype == np.float64
+    np.testing.assert_array_equal(kernel(narrow, x2), expected)
+    np.testing.assert_array_equal(kernel(x2, narrow), kernel(x2, narrow.astype(np.float64)))
+
+
 # --- bad input: what was required, what was got, what to do
 
 ROWS = np.ones((3, 4), np.float32)
