@@ -193,6 +193,24 @@ def test_of_self() -> None:
     assert block[0, 3] == block[0, 0] == block[3, 3]
 
 
+@pytest.mark.usefixtures("blocks")
+def test_of_self_leaves_out_tiles_below_the_diagonal(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = ConvNet(depth=1, prepend=False).kernel()
+    x = images(17, 4, 4, 1)
+    monkeypatch.setattr(convolutional, "_tile", lambda *_: IMAGES)
+    tiles, counted = convolutional._tiles, []
+
+    def counting(kernel: Any, of_all: bool, features: Any, rows: Any, columns: Any) -> Any:
+        counted.append(len(rows))
+        return tiles(kernel, of_all, features, rows, columns)
+
+    monkeypatch.setattr(convolutional, "_tiles", counting)
+    block, cross = kernel(x), kernel(x, x + 0)
+    assert counted == [2 + 4 + 5, 3 * 5]  # of 4 rows and 8 columns
+    np.testing.assert_array_equal(block, block.T)
+    np.testing.assert_allclose(block, cross, rtol=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("interpreted")
 def test_one_pair(distance: Distance) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from kernel_distill.kernels._architectures import Architecture
@@ -61,16 +62,21 @@ class ConvolutionalKernel(Kernel):
         x2: Float[Array, "n2 height width channel"],
     ) -> Float[Array, "n1 n2"]:
         if takes_blocks(self, x1):
-            return _block(self, x1, x2)
+            return _block(self, _features(self, x1), _features(self, x2))
+        # both sides at once: what is compiled is compiled once
+        features = _features(self, jnp.concatenate([x1, x2]))
+        features1 = jax.tree.map(lambda each: each[: len(x1)], features)
+        features2 = jax.tree.map(lambda each: each[len(x1) :], features)
         i, j = jnp.divmod(jnp.arange(len(x1) * len(x2)), len(x2))
-        return _entries(self, x1, x2, i, j).reshape(len(x1), len(x2))
+        return _entries(self, features1, features2, i, j).reshape(len(x1), len(x2))
 
     def of_self(self, x: Float[Array, "n height width channel"]) -> Float[Array, "n n"]:
+        features = _features(self, x)
         if takes_blocks(self, x):
-            block = jnp.triu(_block(self, x, x))
+            block = jnp.triu(_block(self, features, features, above=True))
         else:
             i, j = jnp.triu_indices(len(x))
-            entries = _entries(self, x, x, i, j)
+            entries = _entries(self, features, features, i, j)
             block = jnp.zeros((len(x), len(x)), x.dtype).at[i, j].set(entries)
         return block + jnp.triu(block, 1).T
 
@@ -162,18 +168,14 @@ def _square_root(x: Plane) -> Plane:
 
 def _entries(
     kernel: ConvolutionalKernel,
-    x1: Float[Array, "n1 height width channel"],
-    x2: Float[Array, "n2 height width channel"],
+    one: Features,
+    other: Features,
     i: Int[Array, "entry"],
     j: Int[Array, "entry"],
 ) -> Float[Array, "entry"]:
-    """The kernel of row i of x1 with row j of x2, for all i and j."""
-    # both sides at once: what is compiled is compiled once
-    features = _features(kernel, jnp.concatenate([x1, x2]))
-    features1 = jax.tree.map(lambda each: each[: len(x1)], features)
-    features2 = jax.tree.map(lambda each: each[len(x1) :], features)
+    """The kernel of image i of the one with image j of the other, for all i and j."""
     tiles = _tiled(len(i), min(_pairs(), len(i)))
-    entries = _tiles(kernel, False, (features1, features2), i[tiles], j[tiles])
+    entries = _tiles(kernel, False, (one, other), i[tiles], j[tiles])
     return entries.reshape(-1)[: len(i)]
 
 
@@ -185,20 +187,28 @@ def takes_blocks(kernel: ConvolutionalKernel, x: Array) -> bool:
 
 
 def _block(
-    kernel: ConvolutionalKernel,
-    x1: Float[Array, "n1 height width channel"],
-    x2: Float[Array, "n2 height width channel"],
+    kernel: ConvolutionalKernel, one: Features, other: Features, *, above: bool = False
 ) -> Float[Array, "n1 n2"]:
-    """The kernel of all rows of x1 with all of x2, by tiles that are blocks themselves."""
-    features = _features(kernel, x1), _features(kernel, x2)
-    height, width = _tile(len(x1), len(x2))
-    rows, columns = _tiled(len(x1), height), _tiled(len(x2), width)
-    down, across = len(rows), len(columns)
-    entries = _tiles(
-        kernel, True, features, rows.repeat(across, axis=0), jnp.tile(columns, (down, 1))
-    )
-    block = entries.reshape(down, across, height, width).swapaxes(1, 2)
-    return block.reshape(down * height, -1)[: len(x1), : len(x2)]
+    """The kernel of all images with all others, by tiles that are blocks themselves.
+
+    Args:
+        kernel: what computes it.
+        one: of the images that rows are of.
+        other: of those that columns are of.
+        above: leaves out, and zero, what lies in tiles that are wholly below the diagonal.
+    """
+    n1, n2 = len(one.half_variance), len(other.half_variance)
+    height, width = _tile(n1, n2)
+    rows, columns = _tiled(n1, height), _tiled(n2, width)
+    down, across = np.divmod(np.arange(len(rows) * len(columns)), len(columns))
+    if above:
+        wanted = down * height < (across + 1) * width
+        down, across = down[wanted], across[wanted]
+    entries = _tiles(kernel, True, (one, other), rows[down], columns[across])
+    tiles = jnp.zeros((len(rows), len(columns), height * width), entries.dtype)
+    tiles = tiles.at[down, across].set(entries)
+    block = tiles.reshape(len(rows), len(columns), height, width).swapaxes(1, 2)
+    return block.reshape(len(rows) * height, -1)[:n1, :n2]
 
 
 def _tile(n1: int, n2: int) -> tuple[int, int]:
