@@ -176,7 +176,7 @@ def check(kernel: kernels.Kernel, reference: kernels.Kernel, distance: Distance,
 @pytest.mark.usefixtures("interpreted")
 def test_equals_neural_tangents(distance: Distance, monkeypatch: pytest.MonkeyPatch) -> None:
     # several tiles, of which the last ones are not full
-    monkeypatch.setattr(convolutional, "PAIRS_OF_ACCELERATOR", 64)
+    monkeypatch.setattr(convolutional, "_pairs", lambda *_: 64)
     architecture = ConvNet(depth=1, prepend=False)
     exact, reference = architecture.kernel(), architecture.kernel(implementation="neural_tangents")
     x = images(3, 4, 5, 2), images(18, 4, 5, 2, seed=1)
@@ -191,6 +191,22 @@ def test_of_self() -> None:
     block = kernel(x)
     np.testing.assert_array_equal(block, block.T)
     assert block[0, 3] == block[0, 0] == block[3, 3]
+
+
+def test_tiles_of_a_given_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tile(architecture: kernels.Architecture, size: int) -> tuple[int, int]:
+        pairs = convolutional._pairs(architecture.kernel(), jnp.zeros((1, size, size, 3)))
+        height, width = convolutional._tile(1000, 1000, pairs)
+        assert height % IMAGES[0] == width % IMAGES[1] == 0
+        return height, width
+
+    assert tile(ConvNet(), 32)[0] * tile(ConvNet(), 32)[1] <= convolutional.PAIRS * 2
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert tile(ConvNet(), 32) == (32, 64)
+    assert tile(ConvNet(), 28)[1] > 64
+    assert tile(ConvNet(depth=5), 32) == (20, 8)  # 33 x 33 pooled offsets of the first level
+    assert tile(ConvNet(depth=7), 128) == IMAGES
+    assert convolutional._tile(3, 9, 10**6) == (4, 16)
 
 
 @pytest.mark.usefixtures("blocks")

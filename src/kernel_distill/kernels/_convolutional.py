@@ -1,6 +1,7 @@
 """The exact kernel of a convolutional network with a flattening readout."""
 
 import functools
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,8 +23,10 @@ from kernel_distill.kernels._sweep import sweep
 
 # pairs of images that are computed at a time: their planes stay in the caches of a core
 PAIRS = 16
-# elsewhere they keep the whole of a device busy, with 0.7 MB each at 32x32
-PAIRS_OF_ACCELERATOR = 2048
+# elsewhere they keep the whole of a device busy: so many as have pooled planes of this many bytes,
+# and several times as many of all that is computed of them, gradients included. KIP's ConvNet at
+# 32x32 has 0.18 MB of pooled planes a pair, and tiles of 2,048 pairs
+BYTES_OF_ACCELERATOR = 4 * 10**8
 
 
 @jax.tree_util.register_dataclass
@@ -174,7 +177,7 @@ def _entries(
     j: Int[Array, "entry"],
 ) -> Float[Array, "entry"]:
     """The kernel of image i of the one with image j of the other, for all i and j."""
-    tiles = _tiled(len(i), min(_pairs(), len(i)))
+    tiles = _tiled(len(i), min(_pairs(kernel, one.sides[0].images[0]), len(i)))
     entries = _tiles(kernel, False, (one, other), i[tiles], j[tiles])
     return entries.reshape(-1)[: len(i)]
 
@@ -198,7 +201,7 @@ def _block(
         above: leaves out, and zero, what lies in tiles that are wholly below the diagonal.
     """
     n1, n2 = len(one.half_variance), len(other.half_variance)
-    height, width = _tile(n1, n2)
+    height, width = _tile(n1, n2, _pairs(kernel, one.sides[0].images[0]))
     rows, columns = _tiled(n1, height), _tiled(n2, width)
     down, across = np.divmod(np.arange(len(rows) * len(columns)), len(columns))
     if above:
@@ -211,11 +214,11 @@ def _block(
     return block.reshape(len(rows) * height, -1)[:n1, :n2]
 
 
-def _tile(n1: int, n2: int) -> tuple[int, int]:
-    """Images on both sides of a tile's pairs."""
+def _tile(n1: int, n2: int, pairs: int) -> tuple[int, int]:
+    """Images on both sides of a tile, of about so many pairs: multiples of `IMAGES`."""
     height, width = (-(-n // images) * images for n, images in zip((n1, n2), IMAGES, strict=True))
-    height = min(height, 32)
-    return height, min(width, PAIRS_OF_ACCELERATOR // height // IMAGES[1] * IMAGES[1])
+    height = min(height, 32, max(1, pairs // IMAGES[1] // IMAGES[0]) * IMAGES[0])
+    return height, min(width, max(1, pairs // height // IMAGES[1]) * IMAGES[1])
 
 
 def _tiled(n: int, size: int) -> Int[Array, "tile entry"]:
@@ -223,8 +226,15 @@ def _tiled(n: int, size: int) -> Int[Array, "tile entry"]:
     return jnp.resize(jnp.arange(n), (-(-n // size), size))
 
 
-def _pairs() -> int:
-    return PAIRS if jax.default_backend() == "cpu" else PAIRS_OF_ACCELERATOR
+def _pairs(kernel: ConvolutionalKernel, x: Float[Array, "n height width *channel"]) -> int:
+    """How many pairs, or images, are computed at a time."""
+    if jax.default_backend() == "cpu":
+        return PAIRS
+    numbers = sum(
+        math.prod(2 * radius + 3 for radius in level.pooled_radius) * math.prod(level.pooled_size)
+        for level in make_levels(kernel.architecture.layers, x.shape[1:3])
+    )
+    return max(1, BYTES_OF_ACCELERATOR // (2 * numbers * x.dtype.itemsize))  # of M and T
 
 
 def _features(kernel: ConvolutionalKernel, x: Float[Array, "n height width channel"]) -> Features:
@@ -236,7 +246,7 @@ def _features(kernel: ConvolutionalKernel, x: Float[Array, "n height width chann
         features = kernel.features(channels, len(x))
         return jax.tree.map(lambda plane: from_plane(plane, len(x)), features)
 
-    return in_blocks(of_some, x, min(_pairs(), len(x)))
+    return in_blocks(of_some, x, min(_pairs(kernel, x), len(x)))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
