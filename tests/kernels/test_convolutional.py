@@ -241,6 +241,18 @@ def test_other_networks(letters: str, written: Written, distance: Distance) -> N
     expected, expected_gradients = cross_and_gradients(reference, x1, x2)
     assert distance(block, expected) < 1e-12
     for got, wanted in zip(gradients, expected_gradients, strict=True):
+def test_small_images_without_biases(distance: Distance) -> None:
+    # the product of two variances is no number of float32
+    kernel = ConvNet(depth=2, prepend=False, b_std=0.0).kernel()
+    x1, x2 = (images(n, 6, 7, 2, seed=n).astype(np.float32) for n in (2, 3))
+    block, gradients = cross_and_gradients(kernel, x1, x2)
+    small = np.float32(2.0**-33)
+    small_block, small_gradients = cross_and_gradients(kernel, small * x1, small * x2)
+    assert distance(small_block / small**2, block) < 1e-6
+    for got, wanted in zip(small_gradients, gradients, strict=True):
+        assert distance(got / small, wanted) < 1e-6
+
+
         assert distance(got, wanted) < 1e-12
 
 

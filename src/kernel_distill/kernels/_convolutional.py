@@ -144,7 +144,7 @@ class ConvolutionalKernel(Kernel):
         half_variance1, half_variance2 = by_pairs(one.half_variance, other.half_variance, block)
         n = half_variance1 + half_variance2 - m
         # exactly zero without rounding errors where features of one image are
-        n = jnp.where(half_variance1 * half_variance2 > 0, n, 0)
+        n = jnp.where((half_variance1 > 0) & (half_variance2 > 0), n, 0)
         nngp = weight * mean(n) + bias
         return nngp if t is None else weight * mean(t) + nngp
 

@@ -54,7 +54,7 @@ def enter(here: tuple[Entries, Entries | None] | None, one: Side, other: Side) -
     # equal images are not apart, whatever rounding says of two sums that should be equal
     apart = jnp.where(apart > 8 * jnp.finfo(apart.dtype).eps * within, apart, 0)
     # outside of an image, where half_variance is zero, so are the features
-    real = one.half_variance * other.half_variance > 0
+    real = (one.half_variance > 0) & (other.half_variance > 0)
     m = jnp.where(real, apart, one.half_variance + other.half_variance)
     return m, None if t is None else jnp.where(real, t, 0)
 
