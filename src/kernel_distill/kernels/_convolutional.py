@@ -270,7 +270,7 @@ def _tiles(
     of_tile = _of_tile(kernel, of_all, rows, columns)
 
     def compute(tile: tuple[Array, Array]) -> Float[Array, "pair"]:
-        return of_tile(*map(_taken, features, tile))
+        return of_tile(*map(_rows_of, features, tile))
 
     return jax.lax.map(compute, (rows, columns))
 
@@ -282,7 +282,7 @@ def _of_tile(kernel: ConvolutionalKernel, of_all: bool, rows: Array, columns: Ar
     return functools.partial(kernel.of_pairs, pairs=shape[0])
 
 
-def _taken(features: Features, index: Int[Array, "image"]) -> Features:
+def _rows_of(features: Features, index: Int[Array, "image"]) -> Features:
     return jax.tree.map(lambda images: to_plane(images[index]), features)
 
 
@@ -296,7 +296,7 @@ def _backward(kernel: ConvolutionalKernel, of_all: bool, arguments: Any, entries
 
     def add_tile(bars: Any, tile: Any) -> Any:
         *indices, bar = tile
-        _, pull = jax.vjp(of_tile, *map(_taken, features, indices))
+        _, pull = jax.vjp(of_tile, *map(_rows_of, features, indices))
 
         def add(index: Array, whole: Array, part: Plane) -> Array:
             return whole.at[index].add(from_plane(part, len(index)))

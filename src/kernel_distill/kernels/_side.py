@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from kernel_distill.kernels._angles import Entries
 from kernel_distill.kernels._planes import Plane
 
-Entries = Float[Array, "*shape"]
 # a plane for every offset that matters, with a margin of one offset around
 Band = Float[Array, "_down _across _height _width_pair"]
 Bands = tuple[Band, Band | None]
