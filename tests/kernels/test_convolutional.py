@@ -201,6 +201,42 @@ def test_singular_pairs(case: str, distance: Distance) -> None:
         assert block[0, 1] == own[1, 1]  # an image with its copy is an image with itself
 
 
+@pytest.mark.parametrize("apart", [1e-2, 1e-3, 1e-4])
+def test_near_duplicates(apart: float, distance: Distance) -> None:
+    """Images that float32 hardly tells apart after a pooling, or takes for equal.
+
+    Their angle, of the order of `apart`, is lost then: at worst where it only just is.
+    """
+    exact, reference = both(ConvNet(depth=2, prepend=False))
+    x1, x2 = images(2, 6, 7, 2), images(3, 6, 7, 2, seed=1)
+    x2[:2] = x1 + apart * x2[:2]
+    x1, x2 = x1.astype(np.float32), x2.astype(np.float32)
+    block, gradients = cross_and_gradients(exact, x1, x2)
+    with jax.enable_x64(True):
+        x1, x2 = x1.astype(np.float64), x2.astype(np.float64)
+        expected, expected_gradients = cross_and_gradients(reference, x1, x2)
+    np.testing.assert_allclose(block, expected, rtol=1e-4)
+    others = ~np.eye(2, 3, dtype=bool)
+    np.testing.assert_allclose(block[others], np.asarray(expected)[others], rtol=1e-6)
+    for got, wanted in zip(gradients, expected_gradients, strict=True):
+        assert distance(got, wanted) < 0.05
+
+
+def test_constant_images_of_one_sign(distance: Distance) -> None:
+    """Nearly parallel features of other lengths: the difference of near terms is their angle."""
+    exact, reference = both(ConvNet(depth=2, prepend=False))
+    x1, x2 = np.ones((2, 6, 7, 2), np.float32), np.ones((3, 6, 7, 2), np.float32)
+    x1 *= np.array([0.7, 2.0], np.float32).reshape(2, 1, 1, 1)
+    x2 *= np.array([1.3, 0.1, 0.71], np.float32).reshape(3, 1, 1, 1)
+    block, gradients = cross_and_gradients(exact, x1, x2)
+    with jax.enable_x64(True):
+        x1, x2 = x1.astype(np.float64), x2.astype(np.float64)
+        expected, expected_gradients = cross_and_gradients(reference, x1, x2)
+    np.testing.assert_allclose(block, expected, rtol=1e-6)
+    for got, wanted in zip(gradients, expected_gradients, strict=True):
+        assert distance(got, wanted) < 3e-6
+
+
 @pytest.mark.parametrize("activation", ["erf", "gelu"])
 def test_float32_of_smooth_activations(activation: Any, distance: Distance) -> None:
     exact, reference = both(ConvNet(depth=1, prepend=True, activation=activation))
@@ -244,13 +280,11 @@ def test_images_of_zeros_without_biases() -> None:
 def test_small_images_without_biases(distance: Distance) -> None:
     # the product of two variances is no number of float32
     kernel = ConvNet(depth=2, prepend=False, b_std=0.0).kernel()
-    x1, x2 = (images(n, 6, 7, 2, seed=n).astype(np.float32) for n in (2, 3))
-    block, gradients = cross_and_gradients(kernel, x1, x2)
-    small = np.float32(2.0**-33)
-    small_block, small_gradients = cross_and_gradients(kernel, small * x1, small * x2)
+    x, small = images(2, 4, 4, 1).astype(np.float32), np.float32(2.0**-33)
+    block, gradient = self_and_gradient(kernel, x)
+    small_block, small_gradient = self_and_gradient(kernel, small * x)
     assert distance(small_block / small**2, block) < 1e-6
-    for got, wanted in zip(small_gradients, gradients, strict=True):
-        assert distance(got / small, wanted) < 1e-6
+    assert distance(small_gradient / small, gradient) < 1e-6
 
 
 # --- other networks of convolutions, activations and poolings

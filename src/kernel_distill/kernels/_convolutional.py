@@ -50,6 +50,10 @@ class ConvolutionalKernel(Kernel):
     At 32x32 with three poolings these are 225 offsets, in place of 1024 x 1024 pairs of pixels.
     Besides the features of each image, it holds those planes of a few pairs, whatever the size of
     the block, gradients included.
+
+    In float32, with the ReLU, images that differ by less than about a thousandth of their contrast
+    count as equal after the first pooling. An entry of such a pair comes out up to 1e-4 too large,
+    and what sets the two apart has no part in the gradient there: where that matters, use float64.
     """
 
     architecture: Architecture

@@ -51,7 +51,8 @@ def enter(here: tuple[Entries, Entries | None] | None, one: Side, other: Side) -
     m, t = here
     within = one.within + other.within
     apart = m - within
-    # equal images are not apart, whatever rounding says of two sums that should be equal
+    # equal images are not apart, whatever rounding says of two sums that should be equal; nor are
+    # those nearly equal, whose distance rounding hides
     apart = jnp.where(apart > 8 * jnp.finfo(apart.dtype).eps * within, apart, 0)
     # outside of an image, where half_variance is zero, so are the features
     real = (one.half_variance > 0) & (other.half_variance > 0)
