@@ -324,9 +324,11 @@ def test_plain_form_where_pallas_is_not(monkeypatch: pytest.MonkeyPatch) -> None
     np.testing.assert_allclose(got, kernel(x1, x2), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_tried_out_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    forward, backward = (
-        functools.partial(each, interpret=True) for each in (gpu.forward, gpu.backward)
+    forward, backward = (  # compiled once for all three times
+        jax.jit(functools.partial(each, interpret=True), static_argnums=(0, 1))
+        for each in (gpu.forward, gpu.backward)
     )
     sweep_module.try_out(forward, backward)
 

@@ -161,9 +161,9 @@ def _random_sides(level: Level, block: tuple[int, int], *, first: bool) -> list[
         sides.append(
             Side(
                 images=(plane(number / 2, number / 2 + 0.5),) if first else None,
-                within=None if first else plane(0, 0.005),
-                half_variance=None if first else plane(0.5, 1),
-                stds=tuple(plane(0.9, 1) for _ in range(level.convolutions)),
+                within=None if first else plane(0.0, 0.005),
+                half_variance=None if first else plane(0.5, 1.0),
+                stds=tuple(plane(0.9, 1.0) for _ in range(level.convolutions)),
             )
         )
     return sides
