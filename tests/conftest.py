@@ -27,12 +27,15 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 @dataclass(frozen=True)
 class NaturalImages:
-    """Some images of MNIST and CIFAR-10, as many of each class: uint8 and int32, read-only."""
+    """Some images of each class: uint8 and int32, whitened ones float32; read-only."""
 
     mnist_images: np.ndarray
     mnist_labels: np.ndarray
     cifar10_images: np.ndarray
     cifar10_labels: np.ndarray
+    fashion_mnist_images: np.ndarray
+    fashion_mnist_labels: np.ndarray
+    zca_cifar10_images: np.ndarray
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def assert_refused(outcome, *parts):
         (("kip", "--images-per-class", "200"), ["200 images per class were asked for; class"]),
         (("kip", "--support-size", "9999"), ["a support of 9999 images is larger than the train"]),
         (("kip", "--images-per-class", "1", "--support-size", "9"), ["give one of them"]),
-        (("kip", "--architecture", "myrtle5"), ["myrtle5 halves the image 5 times", "32x32"]),
+        (("kip", "--architecture", "myrtle5"), ["myrtle5 pools the image 5 times", "32x32"]),
         (("kip", "--dataset", "./none.npz"), ["no such file: none.npz"]),
         (("label-solve", "--architecture", "fc1", "fc2"), ["Label Solve takes one architecture"]),
         (("label-solve", "--block-size", "0"), ["block_size must be 1 or more; got 0"]),

@@ -22,6 +22,7 @@ Distance = Callable[[Any, Any], float]
 TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
 # near equal images the angle is the square root of rounding: 1e-8 in float64
 TOLERANCE_AT_DUPLICATES = 1e-8
+TOLERANCE_AT_DUPLICATES_OF_FLOAT32 = 1.2e-4  # of the ntk, a hidden layer
 
 ACTIVATIONS = ("relu", "erf", "gelu")
 KINDS = ("ntk", "nngp")
@@ -197,6 +198,24 @@ def test_rows_that_are_equal_opposite_parallel_or_zero(activation: str, distance
         assert distance(block, reference) < TOLERANCE_AT_DUPLICATES
         assert distance(of_self, self_reference) < TOLERANCE_AT_DUPLICATES
         np.testing.assert_allclose(of_self[1, 4], of_self[1, 1], rtol=2 * TOLERANCE_AT_DUPLICATES)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_float32_at_duplicates(depth: int) -> None:
+    x = draw(40, 50).astype(np.float32)
+    x[20:] = x[:20]
+    i = np.arange(20)
+
+    @jax.jit
+    def compute(x: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
+        of_kinds = [exact("relu", kind, depth) for kind in KINDS]
+        return [(kernel(x), kernel(x, x)) for kernel in of_kinds]
+
+    tolerances = depth * TOLERANCE_AT_DUPLICATES_OF_FLOAT32, TOLERANCE["float32"]
+    for (of_self, cross), tolerance in zip(compute(x), tolerances, strict=True):
+        expected = np.diagonal(of_self)
+        np.testing.assert_allclose(np.diagonal(cross), expected, rtol=tolerance)
+        np.testing.assert_allclose(of_self[i, i + 20], expected[:20], rtol=tolerance)
 
 
 # --- gradients

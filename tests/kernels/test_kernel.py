@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import pytest
 
 from kernel_distill import kernels
 from kernel_distill._errors import InputError, UnknownNameError
+from kernel_distill.kernels._levels import make_levels
 
 pytestmark = pytest.mark.kernels
 
@@ -95,6 +97,28 @@ def test_numpy_and_jax_arrays() -> None:
     assert FC(x).dtype == np.float32  # where 64 bits are off, like all of JAX
 
 
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("architecture", [kernels.FullyConnected, kernels.ConvNet])
+def test_settings_of_numpy(architecture: Any) -> None:
+    plain = architecture(depth=1, w_std=1.5, b_std=0.25)
+    of_numpy = architecture(depth=1, w_std=np.float64(1.5), b_std=np.float64(0.25))
+    x = np.random.default_rng(0).normal(size=(2, 4, 4, 1)).astype(np.float32)
+    block = of_numpy.kernel()(x)
+    assert block.dtype == np.float32
+    np.testing.assert_array_equal(block, plain.kernel()(x))
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("kernel", [FC, CONVNET], ids=["fc", "convnet"])
+def test_arguments_of_both_precisions(kernel: kernels.Kernel) -> None:
+    x1, x2 = np.random.default_rng(0).normal(size=(2, 3, 4, 4, 2))
+    narrow = x1.astype(np.float32)
+    expected = kernel(narrow.astype(np.float64), x2)
+    assert expected.dtype == np.float64
+    np.testing.assert_array_equal(kernel(narrow, x2), expected)
+    np.testing.assert_array_equal(kernel(x2, narrow), kernel(x2, narrow.astype(np.float64)))
+
+
 # --- bad input: what was required, what was got, what to do
 
 ROWS = np.ones((3, 4), np.float32)
@@ -108,6 +132,8 @@ IMAGES = np.ones((3, 8, 8, 2), np.float32)
     [
         (FC, [ROWS.astype(np.uint8)], r"floating point.*got uint8.*astype\('float32'\)"),
         (FC, [ROWS, ROWS.astype(np.int32)], r"floating point.*got int32.*Preprocess"),
+        (FC, [jnp.asarray(ROWS, "bfloat16")], r"float32 or float64; got bfloat16.*astype"),
+        (CONVNET, [IMAGES, IMAGES.astype("float16")], r"float32 or float64; got float16.*astype"),
         (FC, [ROWS[0]], r"\[n, height, width, channel\] or rows.*got shape \(4,\)"),
         (FC, [ROWS[:0]], r"none of them empty; got shape \(0, 4\)"),
         (FC, [ROWS, ROWS[:, :0]], r"none of them empty; got shape \(3, 0\)"),
@@ -129,10 +155,10 @@ def test_bad_arguments(kernel: kernels.Kernel, arguments: list[Any], message: st
 @pytest.mark.parametrize(
     ("name", "size", "message"),
     [
-        ("myrtle5", 28, r"myrtle5 halves the image 5 times.*at least 32x32 pixels; got 28x28"),
+        ("myrtle5", 28, r"myrtle5 pools the image 5 times.*at least 32x32 pixels; got 28x28"),
         ("myrtle10", 31, r"myrtle10.*at least 32x32 pixels; got 31x31.*fewer poolings"),
-        ("convnet", 4, r"convnet halves the image 3 times.*at least 8x8 pixels; got 4x4"),
-        ("convnet4", 15, r"convnet4 halves the image 4 times.*at least 16x16.*got 15x15"),
+        ("convnet", 4, r"convnet pools the image 3 times.*at least 8x8 pixels; got 4x4"),
+        ("convnet4", 15, r"convnet4 pools the image 4 times.*at least 16x16.*got 15x15"),
     ],
 )
 def test_images_too_small(name: str, size: int, message: str) -> None:
@@ -141,6 +167,19 @@ def test_images_too_small(name: str, size: int, message: str) -> None:
         expected = message.replace(f"got {size}x{size}", f"got {shape[1]}x{shape[2]}")
         with pytest.raises(InputError, match=expected):
             kernel(np.ones(shape, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("letters", "need"), [("cr3cr2", 6), ("sr2", 3), ("tr2", 4), ("cr2sr2", 6), ("srsr", 1)]
+)
+def test_smallest_images(letters: str, need: int, written: Any) -> None:
+    architecture = written(letters=letters)
+    architecture.check_images((need, need, 1))
+    if need > 1:
+        with pytest.raises(InputError, match=f"at least {need}x{need} pixels; got {need - 1}x9"):
+            architecture.check_images((need - 1, 9, 1))
+    levels = make_levels(architecture.layers, (need, need))
+    assert levels[-1].pooled_size == (1, 1)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -160,6 +199,23 @@ class TwoReadouts(kernels.ConvNet):
     @property
     def layers(self) -> Any:
         return (*super().layers, *super().layers[-2:])
+
+
+class OneActivation(kernels.FullyConnected):
+    """A fully connected network with one activation only, however deep."""
+
+    @property
+    def layers(self) -> Any:
+        flatten, dense, activation, *_ = super().layers
+        return (flatten, *(dense,) * self.depth, activation, dense)
+
+
+def test_layers_say_what_is_computed(distance: Callable[[Any, Any], float]) -> None:
+    kernel = OneActivation(depth=2).kernel()
+    assert type(kernel).__name__ == "StaxKernel"
+    assert type(OneActivation(depth=1).kernel()).__name__ == "FullyConnectedKernel"
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    assert distance(kernel(*x), kernels.FullyConnected(depth=2).kernel()(*x)) > 1e-2
 
 
 def test_no_exact_form() -> None:

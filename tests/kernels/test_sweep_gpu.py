@@ -25,6 +25,7 @@ from kernel_distill.kernels._side import IMAGES, by_pairs
 pytestmark = pytest.mark.kernels
 
 Distance = Callable[[Any, Any], float]
+Written = Callable[..., kernels.Architecture]
 ConvNet = kernels.ConvNet
 
 
@@ -99,9 +100,6 @@ def cases(kernel: Any, x1: np.ndarray, x2: np.ndarray) -> Iterator[Case]:
             *(ConvNet(depth=3, prepend=False), "ntk", (28, 28, 1), with_equal_features),
             marks=pytest.mark.slow,
         ),
-        pytest.param(
-            *(kernels.Myrtle(depth=10), "ntk", (32, 32, 3), images), marks=pytest.mark.slow
-        ),
     ],
     # a function's own name has its address, which two processes do not share
     ids=lambda value: value.__name__ if callable(value) else str(value),
@@ -114,7 +112,18 @@ def test_equals_the_plain_form(
     distance: Distance,
 ) -> None:
     x1, x2 = draw(IMAGES[0], *shape), draw(2 * IMAGES[1], *shape, seed=1)
-    for case in cases(architecture.kernel(kind), x1, x2):
+    compare(architecture.kernel(kind), x1, x2, distance)
+
+
+@pytest.mark.slow
+def test_equals_the_plain_form_of_layers_in_a_row(written: Written, distance: Distance) -> None:
+    # as Myrtle networks have them, at sizes of 8 x 9 and 4 x 4
+    kernel = written(letters="crcrcr2crcrcr22").kernel()
+    compare(kernel, images(IMAGES[0], 8, 9, 1), images(IMAGES[1], 8, 9, 1, seed=1), distance)
+
+
+def compare(kernel: Any, x1: np.ndarray, x2: np.ndarray, distance: Distance) -> None:
+    for case in cases(kernel, x1, x2):
         if not case.level.convolutions:  # poolings alone are left to the plain form
             continue
         got = case.run(
@@ -127,8 +136,8 @@ def test_equals_the_plain_form(
             double = case.in_float64().run(*forms)
         assert jax.tree.structure(got) == jax.tree.structure(single)
         for mine, *plain_forms in zip(*map(jax.tree.leaves, (got, single, double)), strict=True):
-            # of float32's plain form, which adds Myrtle's 3,969 offsets one by one, to 2e-6; or of
-            # float64's, from which equal features are 1.02e-6 away in either form of float32
+            # of float32's plain form, which adds its many offsets one by one; or of float64's, from
+            # which equal features are 1.02e-6 away in either form of float32
             assert min(distance(mine, each) for each in plain_forms) < 1e-6
 
 
@@ -162,6 +171,15 @@ def cross_and_gradients(kernel: kernels.Kernel, x1: Any, x2: Any) -> Any:
     return jax.jit(compute)(x1, x2)
 
 
+# with a level that strides, and one that pools alone
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize("letters", ["cr2sr2", "crcr22"])
+def test_levels_left_to_the_plain_form(letters: str, written: Written, distance: Distance) -> None:
+    architecture = written(letters=letters)
+    exact, reference = architecture.kernel(), architecture.kernel(implementation="neural_tangents")
+    check(exact, reference, distance, (images(2, 6, 7, 1), images(3, 6, 7, 1, seed=1)))
+
+
 def check(kernel: kernels.Kernel, reference: kernels.Kernel, distance: Distance, x: Any) -> None:
     block, gradients = cross_and_gradients(kernel, *x)
     with jax.enable_x64(True):
@@ -175,7 +193,7 @@ def check(kernel: kernels.Kernel, reference: kernels.Kernel, distance: Distance,
 @pytest.mark.usefixtures("interpreted")
 def test_equals_neural_tangents(distance: Distance, monkeypatch: pytest.MonkeyPatch) -> None:
     # several tiles, of which the last ones are not full
-    monkeypatch.setattr(convolutional, "PAIRS_OF_ACCELERATOR", 64)
+    monkeypatch.setattr(convolutional, "_pairs", lambda *_: 64)
     architecture = ConvNet(depth=1, prepend=False)
     exact, reference = architecture.kernel(), architecture.kernel(implementation="neural_tangents")
     x = images(3, 4, 5, 2), images(18, 4, 5, 2, seed=1)
@@ -184,12 +202,47 @@ def test_equals_neural_tangents(distance: Distance, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("interpreted")
 def test_of_self() -> None:
-    kernel = ConvNet(depth=1, prepend=False).kernel()
-    x = images(5, 4, 4, 1)
+    # at the second level, what the programs make of the first meets the plain form's variances
+    kernel = ConvNet(depth=2, prepend=True).kernel()
+    x = images(5, 4, 5, 1)
     x[3] = x[0]
     block = kernel(x)
     np.testing.assert_array_equal(block, block.T)
     assert block[0, 3] == block[0, 0] == block[3, 3]
+
+
+def test_tiles_of_a_given_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tile(architecture: kernels.Architecture, size: int) -> tuple[int, int]:
+        pairs = convolutional._pairs(architecture.kernel(), jnp.zeros((1, size, size, 3)))
+        height, width = convolutional._tile(1000, 1000, pairs)
+        assert height % IMAGES[0] == width % IMAGES[1] == 0
+        return height, width
+
+    assert tile(ConvNet(), 32)[0] * tile(ConvNet(), 32)[1] <= convolutional.PAIRS * 2
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert tile(ConvNet(), 32) == (32, 64)
+    assert tile(ConvNet(), 28)[1] > 64
+    assert tile(ConvNet(depth=5), 32) == (20, 8)  # 33 x 33 pooled offsets of the first level
+    assert tile(ConvNet(depth=7), 128) == IMAGES
+    assert convolutional._tile(3, 9, 10**6) == (4, 16)
+
+
+@pytest.mark.usefixtures("blocks")
+def test_of_self_leaves_out_tiles_below_the_diagonal(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = ConvNet(depth=1, prepend=False).kernel()
+    x = images(17, 4, 4, 1)
+    monkeypatch.setattr(convolutional, "_tile", lambda *_: IMAGES)
+    tiles, counted = convolutional._tiles, []
+
+    def counting(kernel: Any, of_all: bool, features: Any, rows: Any, columns: Any) -> Any:
+        counted.append(len(rows))
+        return tiles(kernel, of_all, features, rows, columns)
+
+    monkeypatch.setattr(convolutional, "_tiles", counting)
+    block, cross = kernel(x), kernel(x, x + 0)
+    assert counted == [2 + 4 + 5, 3 * 5]  # of 4 rows and 8 columns
+    np.testing.assert_array_equal(block, block.T)
+    np.testing.assert_allclose(block, cross, rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -235,18 +288,20 @@ def test_compiles_for_cuda() -> None:
     # a level, forward and backward
     assert calls_of_triton(for_cuda(with_vjp, x1, x2)) == 2
     with jax.enable_x64(True):  # as the command line has it
-        assert calls_of_triton(for_cuda(kernel, x1, x2)) == 1
+        assert calls_of_triton(for_cuda(with_vjp, x1, x2)) == 2
     lowered = jax.jit(kernel).trace(x1, x2).lower(lowering_platforms=("cpu",)).as_text()
     assert calls_of_triton(lowered) == 0
 
 
-def test_only_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_where_there_is_a_gpu(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     x = jnp.zeros((1, 4, 4, 1))
     kernel = ConvNet(depth=1).kernel()
     assert not convolutional.takes_blocks(kernel, x)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert convolutional.takes_blocks(kernel, x)
     assert not convolutional.takes_blocks(ConvNet(depth=1, activation="erf").kernel(), x)
+    # by the layers, not by the field of the architecture
+    assert not convolutional.takes_blocks(written(letters="ce2").kernel(), x)
     with jax.enable_x64(True):
         assert not convolutional.takes_blocks(kernel, x.astype(jnp.float64))
 
@@ -269,9 +324,11 @@ def test_plain_form_where_pallas_is_not(monkeypatch: pytest.MonkeyPatch) -> None
     np.testing.assert_allclose(got, kernel(x1, x2), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_tried_out_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    forward, backward = (
-        functools.partial(each, interpret=True) for each in (gpu.forward, gpu.backward)
+    forward, backward = (  # compiled once for all three times
+        jax.jit(functools.partial(each, interpret=True), static_argnums=(0, 1))
+        for each in (gpu.forward, gpu.backward)
     )
     sweep_module.try_out(forward, backward)
 

@@ -473,7 +473,7 @@ class TestBadInput:
             kip.distill(KERNEL, tiny, key=KEY, step=3)
 
     def test_images_too_small_for_the_architecture(self, tiny, tmp_path):
-        with pytest.raises(InputError, match=r"convnet halves the image 3 times.*got 5x4"):
+        with pytest.raises(InputError, match=r"convnet pools the image 3 times.*got 5x4"):
             kip.distill(named("convnet").kernel(), tiny, key=KEY)
 
     def test_tables_are_not_augmented(self):

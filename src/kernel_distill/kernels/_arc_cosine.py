@@ -25,11 +25,8 @@ All functions here are elementwise, of planes or of whatever part of them is at 
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from kernel_distill.kernels._angles import angle, segment
-
-Entries = Float[Array, "*shape"]
+from kernel_distill.kernels._angles import Entries, angle, segment
 
 
 def one_minus_cosine(m: Entries, std1: Entries, std2: Entries) -> Entries:

@@ -45,6 +45,9 @@ class Architecture:
                 "w_std must be positive and b_std not negative, both finite; "
                 f"got w_std={self.w_std}, b_std={self.b_std}"
             )
+        # one of NumPy's makes float64 of what float32 images are computed to
+        object.__setattr__(self, "w_std", float(self.w_std))
+        object.__setattr__(self, "b_std", float(self.b_std))
 
     @property
     @abstractmethod
@@ -65,15 +68,18 @@ class Architecture:
                 f"{self.name} needs images [n, height, width, channel]; got rows of shape "
                 f"{shape}. Tables go with a fully connected kernel (fc1)."
             )
-        size = min(shape[:2])
-        for layer in self.layers:
-            if isinstance(layer, AveragePooling):
-                size //= layer.size
-        if size < 1:
+        need = 1
+        for layer in reversed(self.layers):
+            match layer:
+                case AveragePooling(size=size):
+                    need *= size
+                case Convolution(stride=stride):
+                    need = (need - 1) * stride + 1
+        if min(shape[:2]) < need:
             poolings = sum(isinstance(layer, AveragePooling) for layer in self.layers)
             raise InputError(
-                f"{self.name} halves the image {poolings} times and so needs at least "
-                f"{2**poolings}x{2**poolings} pixels; got {shape[0]}x{shape[1]}. "
+                f"{self.name} pools the image {poolings} times and so needs at least "
+                f"{need}x{need} pixels; got {shape[0]}x{shape[1]}. "
                 "Take an architecture with fewer poolings."
             )
 
@@ -81,6 +87,19 @@ class Architecture:
         self, kind: KernelKind = "ntk", *, implementation: Implementation = "auto"
     ) -> Kernel:
         """The kernel of this architecture at infinite width.
+
+        There is a closed form of `FullyConnected`, and of convolutions with a flattening readout:
+        that takes only pairs of equal pixels, and what these come from, layer by layer back, is a
+        band of near ones (`_levels`). Strides and poolings of any size keep to a band. A global
+        average pooling does not: it pairs every position with every other, so that all offsets are
+        needed, and neural-tangents computes them (no architecture here has one, but a network
+        given to `from_stax` may). These too are left to neural-tangents:
+
+        - a convolution whose filter is not 3x3;
+        - a convolution with no activation right after it, an activation that follows none;
+        - a pooling before the first convolution;
+        - activations of several kinds in one network;
+        - any other readout than one `Flatten` and one `Dense`.
 
         Args:
             kind: "ntk" (the network trained by gradient descent) or "nngp" (its readout alone).

@@ -17,13 +17,21 @@ def build_kernel(
     if implementation not in ("auto", "exact", "neural_tangents"):
         raise unknown_name("implementation", implementation, ("auto", "exact", "neural_tangents"))
     if implementation != "neural_tangents":
-        if isinstance(architecture, FullyConnected):
+        if isinstance(architecture, FullyConnected) and _is_plain(architecture):
             return FullyConnectedKernel(architecture, kind)
         if has_levels(architecture.layers):
             return ConvolutionalKernel(architecture, kind)
     if implementation == "exact":
         raise InputError(
-            f"there is no exact form of {architecture.name} here: take "
-            'implementation="neural_tangents", or "auto", which falls back on it'
+            f"there is no exact form of {architecture.name} here: it takes fully connected layers, "
+            "or 3x3 convolutions, each with the same activation right after it, then poolings, and "
+            'one Flatten and one Dense at the end. Take implementation="neural_tangents", or '
+            '"auto", which falls back on it'
         )
     return StaxKernel(architecture, kind)
+
+
+def _is_plain(architecture: FullyConnected) -> bool:
+    """Whether the layers are those of a `FullyConnected`: a subclass may have others."""
+    plain = FullyConnected(depth=architecture.depth, activation=architecture.activation)
+    return architecture.layers == plain.layers

@@ -1,19 +1,21 @@
 """The exact kernel of a convolutional network with a flattening readout."""
 
 import functools
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from kernel_distill.kernels._architectures import Architecture
 from kernel_distill.kernels._blocks import in_blocks
 from kernel_distill.kernels._duals import dual
 from kernel_distill.kernels._kernel import Kernel
-from kernel_distill.kernels._layers import Convolution
-from kernel_distill.kernels._levels import Level, make_levels, with_radii
+from kernel_distill.kernels._layers import ActivationName, Convolution
+from kernel_distill.kernels._levels import Level, activation, make_levels, with_radii
 from kernel_distill.kernels._planes import Plane, average, box, from_plane, surround, to_plane
 from kernel_distill.kernels._semivariance import Convolved
 from kernel_distill.kernels._side import IMAGES, Side, by_pairs
@@ -21,8 +23,10 @@ from kernel_distill.kernels._sweep import sweep
 
 # pairs of images that are computed at a time: their planes stay in the caches of a core
 PAIRS = 16
-# elsewhere they keep the whole of a device busy, with 0.7 MB each at 32x32
-PAIRS_OF_ACCELERATOR = 2048
+# elsewhere they keep the whole of a device busy: so many as have pooled planes of this many bytes,
+# and several times as many of all that is computed of them, gradients included. KIP's ConvNet at
+# 32x32 has 0.18 MB of pooled planes a pair, and tiles of 2,048 pairs
+BYTES_OF_ACCELERATOR = 4 * 10**8
 
 
 @jax.tree_util.register_dataclass
@@ -46,9 +50,18 @@ class ConvolutionalKernel(Kernel):
     At 32x32 with three poolings these are 225 offsets, in place of 1024 x 1024 pairs of pixels.
     Besides the features of each image, it holds those planes of a few pairs, whatever the size of
     the block, gradients included.
+
+    In float32, with the ReLU, images that differ by less than about a thousandth of their contrast
+    count as equal after the first pooling. An entry of such a pair comes out up to 1e-4 too large,
+    and what sets the two apart has no part in the gradient there: where that matters, use float64.
     """
 
     architecture: Architecture
+
+    @property
+    def activation(self) -> ActivationName:
+        """That of the layers, which need not be the one that the architecture has as a setting."""
+        return activation(self.architecture.layers)
 
     def cross(
         self,
@@ -56,16 +69,21 @@ class ConvolutionalKernel(Kernel):
         x2: Float[Array, "n2 height width channel"],
     ) -> Float[Array, "n1 n2"]:
         if takes_blocks(self, x1):
-            return _block(self, x1, x2)
+            return _block(self, _features(self, x1), _features(self, x2))
+        # both sides at once: what is compiled is compiled once
+        features = _features(self, jnp.concatenate([x1, x2]))
+        features1 = jax.tree.map(lambda each: each[: len(x1)], features)
+        features2 = jax.tree.map(lambda each: each[len(x1) :], features)
         i, j = jnp.divmod(jnp.arange(len(x1) * len(x2)), len(x2))
-        return _entries(self, x1, x2, i, j).reshape(len(x1), len(x2))
+        return _entries(self, features1, features2, i, j).reshape(len(x1), len(x2))
 
     def of_self(self, x: Float[Array, "n height width channel"]) -> Float[Array, "n n"]:
+        features = _features(self, x)
         if takes_blocks(self, x):
-            block = jnp.triu(_block(self, x, x))
+            block = jnp.triu(_block(self, features, features, above=True))
         else:
             i, j = jnp.triu_indices(len(x))
-            entries = _entries(self, x, x, i, j)
+            entries = _entries(self, features, features, i, j)
             block = jnp.zeros((len(x), len(x)), x.dtype).at[i, j].set(entries)
         return block + jnp.triu(block, 1).T
 
@@ -76,7 +94,7 @@ class ConvolutionalKernel(Kernel):
         last level with convolutions needs those of pixels with themselves, which are zero.
         """
         levels = self._levels(images[0], pairs)
-        _, variance = dual(self.architecture.activation)
+        _, variance = dual(self.activation)
         layer = self._layer(pairs, tangent=False)
         last = max(i for i, level in enumerate(levels) if level.convolutions)
         narrow = with_radii(levels[:last])
@@ -130,7 +148,7 @@ class ConvolutionalKernel(Kernel):
         half_variance1, half_variance2 = by_pairs(one.half_variance, other.half_variance, block)
         n = half_variance1 + half_variance2 - m
         # exactly zero without rounding errors where features of one image are
-        n = jnp.where(half_variance1 * half_variance2 > 0, n, 0)
+        n = jnp.where((half_variance1 > 0) & (half_variance2 > 0), n, 0)
         nngp = weight * mean(n) + bias
         return nngp if t is None else weight * mean(t) + nngp
 
@@ -139,7 +157,7 @@ class ConvolutionalKernel(Kernel):
 
     def _layer(self, pairs: int, *, tangent: bool) -> Convolved:
         scale = self.architecture.w_std**2 / Convolution().size ** 2
-        return Convolved(self.architecture.activation, scale, tangent, pairs)
+        return Convolved(self.activation, scale, tangent, pairs)
 
 
 def _pooled(level: Level, plane: Plane, pairs: int) -> Plane:
@@ -157,50 +175,54 @@ def _square_root(x: Plane) -> Plane:
 
 def _entries(
     kernel: ConvolutionalKernel,
-    x1: Float[Array, "n1 height width channel"],
-    x2: Float[Array, "n2 height width channel"],
+    one: Features,
+    other: Features,
     i: Int[Array, "entry"],
     j: Int[Array, "entry"],
 ) -> Float[Array, "entry"]:
-    """The kernel of row i of x1 with row j of x2, for all i and j."""
-    # both sides at once: what is compiled is compiled once
-    features = _features(kernel, jnp.concatenate([x1, x2]))
-    features1 = jax.tree.map(lambda each: each[: len(x1)], features)
-    features2 = jax.tree.map(lambda each: each[len(x1) :], features)
-    tiles = _tiled(len(i), min(_pairs(), len(i)))
-    entries = _tiles(kernel, False, (features1, features2), i[tiles], j[tiles])
+    """The kernel of image i of the one with image j of the other, for all i and j."""
+    tiles = _tiled(len(i), min(_pairs(kernel, one.sides[0].images[0]), len(i)))
+    entries = _tiles(kernel, False, (one, other), i[tiles], j[tiles])
     return entries.reshape(-1)[: len(i)]
 
 
 def takes_blocks(kernel: ConvolutionalKernel, x: Array) -> bool:
     """Whether pairs are computed as blocks of images with images: there `sweep` has a form of its
     own for GPUs. That JAX has one decides, before it is known what a program is compiled for."""
-    relu = kernel.architecture.activation == "relu"
+    relu = kernel.activation == "relu"
     return jax.default_backend() == "gpu" and relu and x.dtype == jnp.float32
 
 
 def _block(
-    kernel: ConvolutionalKernel,
-    x1: Float[Array, "n1 height width channel"],
-    x2: Float[Array, "n2 height width channel"],
+    kernel: ConvolutionalKernel, one: Features, other: Features, *, above: bool = False
 ) -> Float[Array, "n1 n2"]:
-    """The kernel of all rows of x1 with all of x2, by tiles that are blocks themselves."""
-    features = _features(kernel, x1), _features(kernel, x2)
-    height, width = _tile(len(x1), len(x2))
-    rows, columns = _tiled(len(x1), height), _tiled(len(x2), width)
-    down, across = len(rows), len(columns)
-    entries = _tiles(
-        kernel, True, features, rows.repeat(across, axis=0), jnp.tile(columns, (down, 1))
-    )
-    block = entries.reshape(down, across, height, width).swapaxes(1, 2)
-    return block.reshape(down * height, -1)[: len(x1), : len(x2)]
+    """The kernel of all images with all others, by tiles that are blocks themselves.
+
+    Args:
+        kernel: what computes it.
+        one: of the images that rows are of.
+        other: of those that columns are of.
+        above: leaves out, and zero, what lies in tiles that are wholly below the diagonal.
+    """
+    n1, n2 = len(one.half_variance), len(other.half_variance)
+    height, width = _tile(n1, n2, _pairs(kernel, one.sides[0].images[0]))
+    rows, columns = _tiled(n1, height), _tiled(n2, width)
+    down, across = np.divmod(np.arange(len(rows) * len(columns)), len(columns))
+    if above:
+        wanted = down * height < (across + 1) * width
+        down, across = down[wanted], across[wanted]
+    entries = _tiles(kernel, True, (one, other), rows[down], columns[across])
+    tiles = jnp.zeros((len(rows), len(columns), height * width), entries.dtype)
+    tiles = tiles.at[down, across].set(entries)
+    block = tiles.reshape(len(rows), len(columns), height, width).swapaxes(1, 2)
+    return block.reshape(len(rows) * height, -1)[:n1, :n2]
 
 
-def _tile(n1: int, n2: int) -> tuple[int, int]:
-    """Images on both sides of a tile's pairs."""
+def _tile(n1: int, n2: int, pairs: int) -> tuple[int, int]:
+    """Images on both sides of a tile, of about so many pairs: multiples of `IMAGES`."""
     height, width = (-(-n // images) * images for n, images in zip((n1, n2), IMAGES, strict=True))
-    height = min(height, 32)
-    return height, min(width, PAIRS_OF_ACCELERATOR // height // IMAGES[1] * IMAGES[1])
+    height = min(height, 32, max(1, pairs // IMAGES[1] // IMAGES[0]) * IMAGES[0])
+    return height, min(width, max(1, pairs // height // IMAGES[1]) * IMAGES[1])
 
 
 def _tiled(n: int, size: int) -> Int[Array, "tile entry"]:
@@ -208,8 +230,15 @@ def _tiled(n: int, size: int) -> Int[Array, "tile entry"]:
     return jnp.resize(jnp.arange(n), (-(-n // size), size))
 
 
-def _pairs() -> int:
-    return PAIRS if jax.default_backend() == "cpu" else PAIRS_OF_ACCELERATOR
+def _pairs(kernel: ConvolutionalKernel, x: Float[Array, "n height width *channel"]) -> int:
+    """How many pairs, or images, are computed at a time."""
+    if jax.default_backend() == "cpu":
+        return PAIRS
+    numbers = sum(
+        math.prod(2 * radius + 3 for radius in level.pooled_radius) * math.prod(level.pooled_size)
+        for level in make_levels(kernel.architecture.layers, x.shape[1:3])
+    )
+    return max(1, BYTES_OF_ACCELERATOR // (2 * numbers * x.dtype.itemsize))  # of M and T
 
 
 def _features(kernel: ConvolutionalKernel, x: Float[Array, "n height width channel"]) -> Features:
@@ -221,7 +250,7 @@ def _features(kernel: ConvolutionalKernel, x: Float[Array, "n height width chann
         features = kernel.features(channels, len(x))
         return jax.tree.map(lambda plane: from_plane(plane, len(x)), features)
 
-    return in_blocks(of_some, x, min(_pairs(), len(x)))
+    return in_blocks(of_some, x, min(_pairs(kernel, x), len(x)))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -245,7 +274,7 @@ def _tiles(
     of_tile = _of_tile(kernel, of_all, rows, columns)
 
     def compute(tile: tuple[Array, Array]) -> Float[Array, "pair"]:
-        return of_tile(*map(_taken, features, tile))
+        return of_tile(*map(_rows_of, features, tile))
 
     return jax.lax.map(compute, (rows, columns))
 
@@ -257,7 +286,7 @@ def _of_tile(kernel: ConvolutionalKernel, of_all: bool, rows: Array, columns: Ar
     return functools.partial(kernel.of_pairs, pairs=shape[0])
 
 
-def _taken(features: Features, index: Int[Array, "image"]) -> Features:
+def _rows_of(features: Features, index: Int[Array, "image"]) -> Features:
     return jax.tree.map(lambda images: to_plane(images[index]), features)
 
 
@@ -271,7 +300,7 @@ def _backward(kernel: ConvolutionalKernel, of_all: bool, arguments: Any, entries
 
     def add_tile(bars: Any, tile: Any) -> Any:
         *indices, bar = tile
-        _, pull = jax.vjp(of_tile, *map(_taken, features, indices))
+        _, pull = jax.vjp(of_tile, *map(_rows_of, features, indices))
 
         def add(index: Array, whole: Array, part: Plane) -> Array:
             return whole.at[index].add(from_plane(part, len(index)))

@@ -1,8 +1,8 @@
 """Rows of a plane whose columns are exchanged between the threads of a program.
 
 Triton shifts nothing along an axis of a block (a product with a tridiagonal matrix would do it,
-for 32 operations in place of two). So a row is written to a few KB of memory that are the
-program's own and stay in the caches, and read from a column to the left and one to the right.
+for 32 operations in place of two). So a row is written to memory that is the program's own and
+small enough to stay in the caches, and read from a column to the left and one to the right.
 """
 
 from collections.abc import Callable

@@ -24,6 +24,10 @@ class FullyConnectedKernel(Kernel):
     One matrix product of the images, then `depth` elementwise steps on the block: with the nngp
     covariance N, the ntk T and the moments of the activation (`_duals`),
     N <- w_std^2 E[f f] + b_std^2, T <- w_std^2 T E[f' f'] + N.
+
+    On the diagonal of a set with itself the angle is zero. Elsewhere that of two equal images is
+    the square root of rounding: with the ReLU in float32, E[f' f'] comes out 5e-5 too small, and
+    the ntk by 1e-4 of itself for every hidden layer. The nngp does not suffer.
     """
 
     architecture: FullyConnected

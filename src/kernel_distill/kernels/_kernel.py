@@ -78,10 +78,11 @@ class Kernel(ABC):
             x2: the same for n2; None: `x1` with itself.
 
         Returns:
-            [n1, n2], in the dtype of the arguments (float64 only where JAX has it switched on).
+            [n1, n2], in the dtype of the arguments, the wider one where they differ (float64 only
+            where JAX has it switched on).
 
         Raises:
-            InputError: the arguments are no floating point numbers, not finite (where they are
+            InputError: the arguments are neither float32 nor float64, not finite (where they are
                 known, not traced), of different shapes but for the number of rows, or do not fit
                 the architecture.
         """
@@ -94,12 +95,13 @@ class Kernel(ABC):
                 "both arguments of a kernel must have rows of one shape; "
                 f"got {x1.shape[1:]} and {x2.shape[1:]}"
             )
-        return _jitted_cross(self, jnp.asarray(x1), jnp.asarray(x2))
+        dtype = jnp.result_type(x1.dtype, x2.dtype)  # what computes a block looks at one of them
+        return _jitted_cross(self, jnp.asarray(x1, dtype), jnp.asarray(x2, dtype))
 
     def _check(self, x: Float[Array, "n *shape"] | Float[np.ndarray, "n *shape"]) -> None:
-        if not jnp.issubdtype(x.dtype, jnp.floating):
+        if x.dtype not in ("float32", "float64"):
             raise InputError(
-                f"a kernel takes floating point images; got {x.dtype}. "
+                f"a kernel takes floating point images, float32 or float64; got {x.dtype}. "
                 "Preprocess them (kernel_distill.data), or convert with astype('float32')."
             )
         if x.ndim < 2 or 0 in x.shape:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from kernel_distill.kernels._layers import (
     Activation,
+    ActivationName,
     AveragePooling,
     Convolution,
     Dense,
@@ -75,6 +76,11 @@ def has_levels(layers: tuple[Layer, ...]) -> bool:
     activations = {layer for layer in layers if isinstance(layer, Activation)}
     known = re.fullmatch("ca(ca|p)*fd", sequence) is not None
     return known and sizes == {Convolution().size} and len(activations) == 1
+
+
+def activation(layers: tuple[Layer, ...]) -> ActivationName:
+    """The one that all convolutions have, where `has_levels` holds."""
+    return next(layer.name for layer in layers if isinstance(layer, Activation))
 
 
 def make_levels(layers: tuple[Layer, ...], size: Size) -> tuple[Level, ...]:

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from kernel_distill.kernels._angles import Entries
 from kernel_distill.kernels._planes import Plane
 
-Entries = Float[Array, "*shape"]
 # a plane for every offset that matters, with a margin of one offset around
 Band = Float[Array, "_down _across _height _width_pair"]
 Bands = tuple[Band, Band | None]
@@ -51,10 +51,11 @@ def enter(here: tuple[Entries, Entries | None] | None, one: Side, other: Side) -
     m, t = here
     within = one.within + other.within
     apart = m - within
-    # equal images are not apart, whatever rounding says of two sums that should be equal
+    # equal images are not apart, whatever rounding says of two sums that should be equal; nor are
+    # those nearly equal, whose distance rounding hides
     apart = jnp.where(apart > 8 * jnp.finfo(apart.dtype).eps * within, apart, 0)
     # outside of an image, where half_variance is zero, so are the features
-    real = one.half_variance * other.half_variance > 0
+    real = (one.half_variance > 0) & (other.half_variance > 0)
     m = jnp.where(real, apart, one.half_variance + other.half_variance)
     return m, None if t is None else jnp.where(real, t, 0)
 

@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import jax
 import jax.numpy as jnp
@@ -133,6 +133,8 @@ def stax_network(architecture: Architecture) -> tuple[Callable[..., Any], ...]:
                 layers.append(stax.AvgPool((size, size), strides=(size, size)))
             case Flatten():
                 layers.append(stax.Flatten())
+            case _:
+                assert_never(layer)
     return stax.serial(*layers)
 
 

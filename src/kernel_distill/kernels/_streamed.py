@@ -38,7 +38,7 @@ class Stream:
         layer: what each of its convolutions does.
         width: of the rows: a power of two, that of the image or the next.
         offset: down and across, from 0, which stands for -radius.
-        exchange: with `slots` slots.
+        exchange: with `slots` slots, in the backward pass with twice as many.
         entering: M and T of the level before; None at the first.
         one: planes of the images on one side of the pairs, [row, column, image], with `rim` rows
             of zeros above and below and a column of zeros on both sides.
@@ -101,8 +101,8 @@ def rim(level: Level) -> int:
 
 
 def slots(level: Level) -> int:
-    """Rows that are exchanged in a step: M and T of every convolution, there and back."""
-    return 4 * level.convolutions
+    """Rows that are exchanged in a step forward: M and T of every convolution."""
+    return 2 * level.convolutions
 
 
 def forward(stream: Stream, height: int, put: Callable[[Any, Row, Any], None]) -> None:

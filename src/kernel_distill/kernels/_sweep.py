@@ -20,6 +20,7 @@ import numpy as np
 
 from kernel_distill.kernels import _sweep_plain as plain
 from kernel_distill.kernels._levels import Level, with_radii
+from kernel_distill.kernels._planes import Plane
 from kernel_distill.kernels._semivariance import Convolved
 from kernel_distill.kernels._side import IMAGES, Bands, Side, by_pairs
 
@@ -121,33 +122,48 @@ def _has_cuda() -> bool:
 
 
 def try_out(forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
-    """Compares a form with the plain one, on a small level of the pairs of a few images.
+    """Compares a form with the plain one, on two small levels of the pairs of a few images.
+
+    Their programs have several warps, and each level has several programs in both directions.
 
     Raises:
         ArithmeticError: they differ by more than rounding errors.
     """
-    (level,) = with_radii((Level((5, 6), convolutions=2, pooling=2),))
-    n1, n2 = IMAGES
-    layer = Convolved("relu", 2 / 9, tangent=True, pairs=n1 * n2, block=IMAGES)
+    levels = with_radii((Level((4, 18), convolutions=2, pooling=2), Level((2, 9), 1, 2)))
+    block = 2 * IMAGES[0], 2 * IMAGES[1]
+    layer = Convolved("relu", 2 / 9, tangent=True, pairs=block[0] * block[1], block=block)
+    bands = None
+    for level in levels:
+        arguments = bands, *_random_sides(level, block, first=bands is None)
+        bands = plain_forward(level, layer, *arguments)
+        expected = bands, plain_backward(level, layer, arguments, bands)
+        got = forward(level, layer, *arguments), backward(level, layer, arguments, bands)
+        inner = (slice(1, -1), slice(1, -1))  # the margin of a band holds no meaning
+        for number, (each, wanted) in enumerate(
+            zip(*map(jax.tree.leaves, (got, expected)), strict=True)
+        ):
+            place = inner if number < len(jax.tree.leaves(bands)) else ()
+            difference = float(jnp.abs(each[place] - wanted[place]).max() / jnp.abs(wanted).max())
+            if not difference < 1e-4:
+                raise ArithmeticError(f"a test computation is off by {difference:.0e}")
+
+
+def _random_sides(level: Level, block: tuple[int, int], *, first: bool) -> list[Side]:
+    """Of features that are far from equal: near there rounding errors are large."""
     random = np.random.default_rng(0)
+    sides = []
+    for number, images in enumerate(block):
 
-    def side(images: int) -> Side:
-        planes = [
-            jnp.asarray(random.uniform(0.5, 1, (5, 6 * images)), jnp.float32) for _ in range(3)
-        ]
-        return Side(
-            images=(planes[0],), within=None, half_variance=None, stds=(planes[1], planes[2])
+        def plane(low: float, high: float, images: int = images) -> Plane:
+            shape = level.size[0], level.size[1] * images
+            return jnp.asarray(random.uniform(low, high, shape), jnp.float32)
+
+        sides.append(
+            Side(
+                images=(plane(number / 2, number / 2 + 0.5),) if first else None,
+                within=None if first else plane(0.0, 0.005),
+                half_variance=None if first else plane(0.5, 1.0),
+                stds=tuple(plane(0.9, 1.0) for _ in range(level.convolutions)),
+            )
         )
-
-    arguments = None, side(n1), side(n2)
-    bands = plain_forward(level, layer, *arguments)
-    expected = bands, plain_backward(level, layer, arguments, bands)
-    got = forward(level, layer, *arguments), backward(level, layer, arguments, bands)
-    inner = (slice(1, -1), slice(1, -1))  # the margin of a band holds no meaning
-    for number, (each, wanted) in enumerate(
-        zip(*map(jax.tree.leaves, (got, expected)), strict=True)
-    ):
-        place = inner if number < len(jax.tree.leaves(bands)) else ()
-        difference = float(jnp.abs(each[place] - wanted[place]).max() / jnp.abs(wanted).max())
-        if not difference < 1e-4:
-            raise ArithmeticError(f"a test computation is off by {difference:.0e}")
+    return sides

@@ -1,5 +1,7 @@
 """The layers of an architecture with random weights, in the NTK parameterisation."""
 
+from typing import assert_never
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -56,6 +58,8 @@ def apply(
             return windows.mean(axis=(2, 4))
         case Flatten():
             return x.reshape(len(x), -1)
+        case _:
+            assert_never(layer)
 
 
 def _affine(
