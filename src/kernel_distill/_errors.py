@@ -1,6 +1,7 @@
 """The errors that a user can act on: each says what was required, what was got, what to do."""
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -26,6 +27,21 @@ class StorageError(KernelDistillError, OSError):
 
 class NumericalError(KernelDistillError, FloatingPointError):
     """A solve or a loss is not finite."""
+
+
+class MissingExtraError(KernelDistillError, ImportError):
+    """Something was asked for that needs packages which are installed on demand only."""
+
+
+class PoolError(KernelDistillError, RuntimeError):
+    """The workers of a pool are gone, or one of them failed."""
+
+    def with_saved(self, path: os.PathLike[str] | None, what: str) -> "PoolError":
+        """The same error, saying where the state `what` is saved; None: it is nowhere."""
+        if path is None:
+            return self
+        saved = f"The state of {what} is saved in {path}: go on from there with --resume."
+        return PoolError(f"{self} {saved}")
 
 
 def unknown_name(what: str, name: str, known: Iterable[str], *, hint: str = "") -> UnknownNameError:

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -28,6 +28,7 @@ from kernel_distill.artefact._distilled import Distilled
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
 RESULT = "result.json"
+SETTLED = "settled.json"
 CHECKPOINTS = "checkpoints"
 _LOCK = ".lock"
 _FILES = (
@@ -35,6 +36,7 @@ _FILES = (
     "preprocessing.npz",
     METRICS,
     RESULT,
+    SETTLED,
     "images.png",
     "curves.png",
     "labels.png",
@@ -152,6 +154,35 @@ class Run:
             lines = path.read_bytes().splitlines(keepends=True)
             kept = [line for line in lines if (entry := _entry(line)) and entry["step"] <= step]
             write_atomically(path, b"".join(kept))
+
+    def settled(self, name: str, find: Callable[[], Any]) -> Any:
+        """What was found when the run first asked for `name`, and stays for the rest of it.
+
+        For what is measured on the machines that a run begins on, and decides on the bits of its
+        results: when the run goes on, it is not measured again.
+
+        Args:
+            name: of the value, in `settled.json`.
+            find: gives it, as something that JSON can hold; called where it is not there yet.
+
+        Raises:
+            DamagedFileError: the file is there and cannot be read.
+            StorageError: it could not be written.
+        """
+        path = self.path / SETTLED
+        try:
+            values = json.loads(path.read_bytes()) if path.exists() else {}
+            if name in values:
+                return values[name]
+        except (ValueError, TypeError) as error:
+            raise DamagedFileError(
+                f"{path} is not the JSON that this run wrote there. Restore it from a copy, or "
+                "remove it: the run then goes on, to numbers that may differ in rounding."
+            ) from error
+        found = find()
+        text = json.dumps(values | {name: found}, indent=2, ensure_ascii=False)
+        write_atomically(path, (text + "\n").encode())
+        return found
 
     def save_distilled(self, distilled: Distilled) -> None:
         """Write `distilled.npz`."""

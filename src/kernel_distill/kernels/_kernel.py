@@ -1,6 +1,7 @@
 """The contract of a kernel: what every implementation and every wrapper offers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,8 +11,11 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill._errors import InputError, unknown_name
+from kernel_distill.kernels._rows import Rows
 
 KernelKind = Literal["ntk", "nngp"]
+Settled = Callable[[str, Callable[[], Any]], Any]
+"""Given a name and a way to find its value: the value, found once in a run and kept from then."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +70,25 @@ class Kernel(ABC):
         del key
         return self
 
+    def for_run(self, settled: Settled) -> "Kernel":
+        """The kernel for a run: itself, unless something about it is settled when a run starts.
+
+        Args:
+            settled: `artefact.Run.settled`.
+        """
+        del settled
+        return self
+
     def __call__(
         self,
-        x1: Float[Array, "n1 *shape"] | Float[np.ndarray, "n1 *shape"],
+        x1: Float[Array, "n1 *shape"] | Float[np.ndarray, "n1 *shape"] | Rows,
         x2: Float[Array, "n2 *shape"] | Float[np.ndarray, "n2 *shape"] | None = None,
     ) -> Float[Array, "n1 n2"]:
         """The kernel block of `x1` with `x2`, or of `x1` with itself.
 
         Args:
-            x1: images [n1, height, width, channel], or rows [n1, feature].
+            x1: images [n1, height, width, channel], or rows [n1, feature]; or the numbers of some
+                (`Rows`), which spares a pool of workers the images.
             x2: the same for n2; None: `x1` with itself.
 
         Returns:
@@ -85,18 +99,22 @@ class Kernel(ABC):
                 known, not traced), of different shapes but for the number of rows, or do not fit
                 the architecture.
         """
+        if isinstance(x1, Rows) and (self.traceable or x2 is None):
+            x1 = x1.materialise()
         self._check(x1)
         if x2 is None:
-            return _jitted_self(self, jnp.asarray(x1))
+            of_self = _jitted_self if self.traceable else _self
+            return of_self(self, jnp.asarray(x1))
         self._check(x2)
         if x1.shape[1:] != x2.shape[1:]:
             raise InputError(
                 "both arguments of a kernel must have rows of one shape; "
                 f"got {x1.shape[1:]} and {x2.shape[1:]}"
             )
-        return _jitted_cross(self, jnp.asarray(x1), jnp.asarray(x2))
+        cross = _jitted_cross if self.traceable else _cross
+        return cross(self, x1 if isinstance(x1, Rows) else jnp.asarray(x1), jnp.asarray(x2))
 
-    def _check(self, x: Float[Array, "n *shape"] | Float[np.ndarray, "n *shape"]) -> None:
+    def _check(self, x: Float[Array, "n *shape"] | Float[np.ndarray, "n *shape"] | Rows) -> None:
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise InputError(
                 f"a kernel takes floating point images; got {x.dtype}. "
@@ -108,15 +126,9 @@ class Kernel(ABC):
                 f"none of them empty; got shape {x.shape}"
             )
         self.architecture.check_images(x.shape[1:])
-        if not isinstance(x, jax.core.Tracer):  # inside a traced function nobody knows yet
-            known = np.asarray(x)
-            finite = np.isfinite(known)
-            if not finite.all():
-                position = np.argwhere(~finite)[0].tolist()
-                raise InputError(
-                    f"a kernel takes finite numbers; got {known[tuple(position)]} at {position}. "
-                    "Replace or leave out such rows."
-                )
+        # inside a traced function nobody knows yet; rows of images are looked at when they are sent
+        if not isinstance(x, jax.core.Tracer | Rows):
+            check_finite(np.asarray(x))
 
     @abstractmethod
     def cross(
@@ -129,18 +141,31 @@ class Kernel(ABC):
         """The kernel of a set with itself; arguments are checked already."""
 
 
+def _cross(
+    kernel: Kernel, x1: Float[Array, "n1 *shape"] | Rows, x2: Float[Array, "n2 *shape"]
+) -> Float[Array, "n1 n2"]:
+    return kernel.cross(x1, x2)  # type: ignore[arg-type]  # rows only to a pool, which takes them
+
+
+def _self(kernel: Kernel, x: Float[Array, "n *shape"]) -> Float[Array, "n n"]:
+    return kernel.of_self(x)
+
+
 # jitted here, once for all: step by step, neural-tangents takes many times as long, and the
 # closed forms want their elementwise parts fused
-@jax.jit
-def _jitted_cross(
-    kernel: Kernel, x1: Float[Array, "n1 *shape"], x2: Float[Array, "n2 *shape"]
-) -> Float[Array, "n1 n2"]:
-    return kernel.cross(x1, x2)
+_jitted_cross = jax.jit(_cross)
+_jitted_self = jax.jit(_self)
 
 
-@jax.jit
-def _jitted_self(kernel: Kernel, x: Float[Array, "n *shape"]) -> Float[Array, "n n"]:
-    return kernel.of_self(x)
+def check_finite(x: Float[np.ndarray, "n *shape"]) -> None:
+    """Raises InputError where a number is none, or infinite."""
+    finite = np.isfinite(x)
+    if not finite.all():
+        position = np.argwhere(~finite)[0].tolist()
+        raise InputError(
+            f"a kernel takes finite numbers; got {x[tuple(position)]} at {position}. "
+            "Replace or leave out such rows."
+        )
 
 
 def check_kind(kind: str) -> None:
