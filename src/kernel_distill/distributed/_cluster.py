@@ -1,0 +1,190 @@
+"""Ray: joining a cluster or starting one, and jobs on its nodes. The only module that imports it.
+
+Whoever can reach the ports of a Ray cluster can run code on it: Ray's processes listen on all
+interfaces. Hence tokens, and loopback addresses for a cluster that is started here.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import sys
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array
+
+from kernel_distill._errors import InputError, KernelDistillError, MissingExtraError, PoolError
+from kernel_distill.distributed._pool import LostError, Node, Task
+from kernel_distill.distributed._worker import Done, compute
+from kernel_distill.kernels import check_finite
+
+LOCAL = "local"
+_RETRIES = 3  # of a job whose worker or node died, by Ray; then it is lost
+
+
+class RayCluster:
+    """The cluster that this process is connected to; see `Cluster`."""
+
+    def __init__(self) -> None:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        self._ray, self._affinity = ray, NodeAffinitySchedulingStrategy
+        self._compute = ray.remote(num_cpus=1, max_retries=_RETRIES)(compute)
+        self._stored: dict[int, Any] = {}
+
+    def store(self, array: Array | np.ndarray) -> Any:
+        """Puts an array into the object store, once for as long as it is the same object.
+
+        Raises:
+            InputError: it is not finite.
+        """
+        key = id(array)
+        if key not in self._stored:
+            known = np.asarray(array)
+            check_finite(known)
+            self._stored[key] = self._ray.put(known)
+            weakref.finalize(array, self._stored.pop, key, None)
+        return self._stored[key]
+
+    def cores(self) -> dict[Node, int]:
+        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        return {node["NodeID"]: int(node["Resources"].get("CPU", 0)) for node in nodes}
+
+    def start(self, task: Task, node: Node) -> Any:
+        # soft: elsewhere, where the node has gone
+        there = self._affinity(node, soft=True)
+        return self._compute.options(scheduling_strategy=there).remote(task.job, *task.images)
+
+    def wait(self, tickets: Sequence[Any], seconds: float) -> Sequence[Any]:
+        if not tickets:
+            threading.Event().wait(seconds)
+            return []
+        if not self._ray.wait(list(tickets), timeout=seconds)[0]:
+            return []
+        return self._ray.wait(list(tickets), num_returns=len(tickets), timeout=0)[0]
+
+    def result(self, ticket: Any) -> Done:
+        errors = self._ray.exceptions
+        try:
+            done = self._ray.get(ticket, timeout=60)
+        except errors.RayTaskError as error:  # before the job could begin
+            raise PoolError(f"a worker failed: {error.cause!r}") from error
+        except errors.RayError as error:
+            raise LostError(str(error).splitlines()[0]) from error
+        if isinstance(done, KernelDistillError):
+            raise done
+        return done
+
+
+def join(address: str | None, *, insecure: bool) -> RayCluster:
+    """Connects this process to a cluster.
+
+    Args:
+        address: "local" starts one on this machine, for as long as this process lives; "auto"
+            joins the one that this machine is a part of, or that RAY_ADDRESS names; or host:port.
+            None: the one that this process is connected to, or else "local".
+        insecure: whether to do without a token.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        InputError: there is no cluster at the address, or no token.
+    """
+    before = "ray" in sys.modules
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
+    if address is not None and address != LOCAL:
+        _check_address(address, insecure=insecure, imported=before)
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError(
+            "a pool of workers needs Ray: pip install 'kernel-distill[ray]'"
+        ) from error
+    if ray.is_initialized():
+        if address is not None:
+            raise InputError(
+                f"this process is connected to a Ray cluster already; got address={address!r}. "
+                "Leave the address out to use that one, or call ray.shutdown() first."
+            )
+        return RayCluster()
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    with _sigterm_kept():
+        if address is None or address == LOCAL:
+            with _token_for_this_cluster(insecure):
+                ray.init(LOCAL, include_dashboard=False, **quiet, **_loopback("127.0.0.2"))
+            return RayCluster()
+        try:
+            ray.init(address, **quiet, **_loopback(address.rpartition(":")[0]))
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise InputError(f"there is no Ray cluster to join at {address!r}: {error}") from error
+    return RayCluster()
+
+
+def _check_address(address: str, *, insecure: bool, imported: bool) -> None:
+    if "://" in address:
+        raise InputError(
+            f"a pool joins a cluster from one of its machines, by host:port; got {address!r}. Run "
+            'on the head node with "auto".'
+        )
+    if insecure:
+        return
+    mode = os.environ.get("RAY_AUTH_MODE")
+    if mode is None and _token_there() and not imported:
+        os.environ["RAY_AUTH_MODE"] = mode = "token"  # read when Ray is imported
+    if (mode or "").lower() != "token" or not _token_there():
+        raise InputError(
+            f"whoever reaches a Ray cluster without a token can run code on it; to join "
+            f"{address!r}, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) "
+            "before Ray is imported, as for its nodes (ray get-auth-token --generate makes one). "
+            "In a network where nobody else is: insecure=True, --insecure."
+        )
+
+
+def _token_there() -> bool:
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    default = Path.home() / ".ray" / "auth_token"
+    return bool(os.environ.get("RAY_AUTH_TOKEN")) or Path(path or default).is_file()
+
+
+@contextmanager
+def _token_for_this_cluster(insecure: bool) -> Iterator[None]:
+    """Ray demands a token of a cluster it starts; one made here is in no file."""
+    mode = os.environ.get("RAY_AUTH_MODE", "token").lower()
+    if mode != "token" and not insecure:
+        raise InputError(
+            f"RAY_AUTH_MODE={mode} would let everyone run code on the Ray cluster that is started "
+            "here: unset it, or give insecure=True (--insecure)"
+        )
+    if mode != "token" or _token_there():
+        yield
+        return
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # its processes inherit it
+    try:
+        yield
+    finally:
+        del os.environ["RAY_AUTH_TOKEN"]
+
+
+def _loopback(host: str) -> dict[str, str]:
+    """Addresses of this machine alone, where they are there; Ray replaces 127.0.0.1."""
+    usable = sys.platform == "linux" and host.startswith("127.")
+    return {"_node_ip_address": host} if usable else {}
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """`ray.init` takes SIGTERM for itself, which belongs to whoever had it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
