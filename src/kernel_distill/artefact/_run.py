@@ -44,7 +44,7 @@ _FILES = (
 # how to run, not what: they may differ when a run goes on
 _NOT_SETTINGS = frozenset({"out", "resume", "overwrite", "config"})
 # where to run: they are kept, for the same bits, and may differ too, on another machine
-_PLACE = frozenset({"devices", "tile", "memory"})
+_PLACE = frozenset({"devices", "tile", "memory", "ray", "insecure"})
 # tells a run's folder from one of the user's own that happens to have a config.yaml
 _HEADER = "# Settings of a kernel-distill run; run it again with --config and this file.\n"
 
@@ -79,8 +79,8 @@ class Run:
         Args:
             path: new, empty, or the folder of a run where `resume` or `overwrite` is given.
             config: all settings, of what YAML can hold. When a run is resumed, `out`, `resume`,
-                `overwrite`, `config`, and `devices`, `tile`, `memory` at its top may differ,
-                nothing else.
+                `overwrite`, `config`, and what says where to run (`devices`, `tile`, `memory`,
+                `ray`, `insecure`) at its top may differ, nothing else.
             resume: go on with the run that is there.
             overwrite: begin anew. Removes what a run writes, and no other file.
             defaults: what settings were that a run of an earlier version, which is resumed, does

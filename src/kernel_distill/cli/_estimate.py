@@ -1,6 +1,6 @@
 """`kernel-distill estimate`"""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,7 +63,9 @@ class Estimate:
 
     def run(self) -> None:
         of = self.run_of
-        kernel = of.devices.place(of.kernel.build())
+        # of a run on this machine: what a cluster has is known to those who run it
+        devices = replace(of.devices, ray=None, insecure=False)
+        kernel = devices.place(of.kernel.build())
         with waiting(f"loading and preprocessing {of.data.dataset}"):
             dataset = data.load(**vars(of.data))
         expect: Any = kip.estimate if isinstance(of, EstimateKip) else label_solve.estimate

@@ -10,6 +10,7 @@ import secrets
 import signal
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -114,7 +115,9 @@ def join(address: str | None, *, insecure: bool) -> RayCluster:
             )
         return RayCluster()
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    with _sigterm_kept():
+    with _sigterm_kept(), warnings.catch_warnings():
+        # Ray's processes are others as soon as they are forked
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
         if address is None or address == LOCAL:
             with _token_for_this_cluster(insecure):
                 ray.init(LOCAL, include_dashboard=False, **quiet, **_loopback("127.0.0.2"))

@@ -61,12 +61,17 @@ class Status:
         total: jobs of the block.
         workers: cores of the nodes that are there.
         again: how often a job was started again, in all blocks.
+        seconds: that the jobs took whose results were taken, in all blocks.
     """
 
     done: int = 0
     total: int = 0
     workers: int = 0
     again: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.done}/{self.total} groups, {self.workers} workers"
 
 
 class _Block:
@@ -241,6 +246,7 @@ class Pool:
             self._longest[attempt.kind] = max(self._longest.get(attempt.kind, 0.0), seconds)
         block.left.remove(attempt.number)
         self.status.done += 1
+        self.status.seconds += done.seconds
         take(attempt.number, done)
 
     def _find_overdue(self, block: _Block) -> None:

@@ -43,6 +43,10 @@ class RayKernel(Kernel):
         """How far the block is that is being computed."""
         return self.pool.status
 
+    @property
+    def progress(self) -> str:
+        return str(self.status)
+
     def for_run(self, settled: Settled) -> Kernel:
         return replace(self, groups=self.groups.kept_in(settled))
 

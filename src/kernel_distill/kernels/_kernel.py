@@ -61,6 +61,11 @@ class Kernel(ABC):
         return True
 
     @property
+    def progress(self) -> str:
+        """How far a block is that takes long, in words; nothing where that is not known."""
+        return ""
+
+    @property
     def members(self) -> tuple["Kernel", ...]:
         """The kernels that `at` draws from: this one alone, unless it is a mixture."""
         return (self,)
