@@ -27,7 +27,7 @@ class Task:
     """A job, and where in the cluster's store the images of its rows are."""
 
     job: Job
-    images: tuple[Hashable, ...]
+    images: tuple[object, ...]
 
 
 @runtime_checkable

@@ -74,7 +74,7 @@ class SharedBlock:
             # itself
             return tile_values(self._kernel, *self._sets)[0]
         groups = self._divide(grid)
-        block = np.empty(self._sizes, self._rows[-1].dtype)
+        block = np.empty(self._sizes, np.result_type(*(rows.dtype for rows in self._rows)))
 
         def take(number: int, done: Done) -> None:
             group = groups[number]

@@ -1,0 +1,231 @@
+"""Blocks divided among workers, and put together again: with workers that are this process.
+
+Those of a Ray cluster are in test_ray.py.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kernel_distill import distributed, kernels, kip, label_solve
+from kernel_distill._errors import DamagedFileError, InputError, PoolError
+from kernel_distill.artefact import Run
+from kernel_distill.distributed import Rows
+from kernel_distill.distributed._groups import Groups
+from kernel_distill.distributed._pool import Pool, Task
+from kernel_distill.distributed._ray import RayKernel
+from kernel_distill.distributed._worker import Done, _compute
+from kernel_distill.kip._step import Augmentation, natural_batch
+
+pytestmark = pytest.mark.kernels
+
+CONVNET = kernels.ConvNet(depth=1, prepend=False).kernel()
+FC = kernels.FullyConnected(depth=1).kernel()
+EPS = {"float32": 1e-6, "float64": 1e-14}
+
+
+class Here:
+    """A cluster that computes a job when asked for its result; those come in any order."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._random = random.Random(seed)
+        self.jobs: list[str] = []
+        self.gone_after: int | None = None
+        self.now = 0.0
+
+    def store(self, array: Any) -> Any:
+        return array
+
+    def cores(self) -> dict[str, int]:
+        gone = self.gone_after is not None and len(self.jobs) >= self.gone_after
+        return {} if gone else {"one": 2, "other": 3}
+
+    def start(self, task: Task, node: str) -> Any:
+        self.jobs.append(task.job.name)
+        return task
+
+    def wait(self, tickets: Any, seconds: float) -> Any:
+        gone = self.gone_after is not None and len(self.jobs) >= self.gone_after
+        if gone or not tickets:
+            self.now += seconds
+            return []
+        return [self._random.choice(list(tickets))]
+
+    def result(self, ticket: Any) -> Done:
+        return _compute(ticket.job, tuple(map(np.asarray, ticket.images)))
+
+
+def pooled(kernel: kernels.Kernel, here: Here | None = None, *, group: int | None = 6) -> RayKernel:
+    here = Here() if here is None else here
+    pool = Pool(here, deadline=5.0, give_up_after=20.0, clock=lambda: here.now)
+    return RayKernel(kernel.architecture, kernel.kind, kernel, pool, here.store, Groups(group))
+
+
+def images(n: int, seed: int, dtype: str) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).normal(size=(n, 4, 4, 2)), dtype)
+
+
+def weighted(kernel: kernels.Kernel, *x: Any) -> Any:
+    """A block, and the gradients of a sum of its entries with weights that are not symmetric."""
+    weights = np.random.default_rng(2).normal(size=(len(x[0]), len(x[-1])))
+
+    def total(*x: Any) -> Any:
+        block = kernel(*x)
+        return (jnp.asarray(weights, block.dtype) * block).sum(), block
+
+    compute = jax.value_and_grad(total, argnums=tuple(range(len(x))), has_aux=True)
+    (_, block), gradients = compute(*x)
+    return block, gradients
+
+
+@pytest.mark.parametrize(
+    ("kernel", "sizes", "dtype"),
+    [
+        (FC, (7, 11), "float64"),
+        (FC, (6, 8), "float32"),
+        (FC, (1, 5), "float64"),
+        (FC, (5, 1), "float32"),
+        (FC, (1, 1), "float64"),
+        (FC, (11,), "float64"),
+        (FC, (8,), "float32"),
+        (FC, (1,), "float64"),
+        (CONVNET, (5, 3), "float64"),
+    ],
+)
+def test_values_and_gradients(kernel: kernels.Kernel, sizes: tuple[int, ...], dtype: str) -> None:
+    with jax.enable_x64(dtype == "float64"):
+        x = [images(n, seed, dtype) for seed, n in enumerate(sizes)]
+        expected, expected_gradients = weighted(kernel, *x)
+        block, gradients = weighted(pooled(kernel), *x)
+        np.testing.assert_allclose(block, expected, rtol=EPS[dtype], atol=EPS[dtype])
+        for got, wanted in zip(gradients, expected_gradients, strict=True):
+            assert got.dtype == wanted.dtype == dtype
+            scale = float(jnp.abs(wanted).max())
+            np.testing.assert_allclose(got, wanted, rtol=0, atol=10 * EPS[dtype] * scale)
+            ratio = float(jnp.linalg.norm(got) / jnp.linalg.norm(wanted))
+            assert ratio == pytest.approx(1, abs=100 * EPS[dtype])
+
+
+def test_the_order_in_which_results_come_does_not_matter() -> None:
+    x = images(13, 0, "float32"), images(7, 1, "float32")
+    found = set()
+    for seed in range(5):
+        block, gradients = weighted(pooled(FC, Here(seed)), *x)
+        found.add(b"".join(np.asarray(each).tobytes() for each in (block, *gradients)))
+    assert len(found) == 1
+
+
+def test_rows_and_what_is_done_to_them() -> None:
+    natural, support = images(50, 0, "float32"), images(3, 1, "float32")
+    batch, key, names = np.arange(20) * 2, jax.random.key(3), ("flip", "rotate")
+    target = natural_batch(natural, jnp.asarray(batch), augment_key=key, names=names)
+    change = Augmentation.of(key, names)
+    for rows in (Rows(natural, batch, change), Rows(np.asarray(natural), batch, change)):
+        assert (len(rows), rows.shape, rows.ndim, rows.dtype) == (20, (20, 4, 4, 2), 4, "float32")
+        np.testing.assert_allclose(rows.materialise(), target, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            rows.part(3, 17).part(2, 5).materialise(), target[5:8], rtol=1e-5, atol=1e-6
+        )
+        for kernel in (FC, pooled(FC)):
+            np.testing.assert_allclose(
+                kernel(rows, support), FC(target, support), rtol=1e-5, atol=1e-6
+            )
+    with jax.enable_x64(True):
+        wide = Rows(natural, batch).astype(jnp.float64)
+        assert (
+            wide.dtype == wide.materialise().dtype == pooled(FC)(wide, support).dtype == "float64"
+        )
+
+
+def test_rows_keep_no_derivative_and_the_support_does() -> None:
+    natural, support = images(9, 0, "float32"), images(3, 1, "float32")
+    rows = Rows(natural, np.array([8, 1, 1, 4, 0]))
+    gradients = [
+        jax.grad(lambda x, kernel=kernel: (kernel(rows, x) ** 2).sum())(support)
+        for kernel in (FC, pooled(FC))
+    ]
+    np.testing.assert_allclose(*gradients, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("method", ["kip", "label-solve"])
+def test_workers_go_and_the_run_goes_on(
+    tiny: Any, tmp_path: Any, method: str, stop_run: Callable[..., None]
+) -> None:
+    """The state is saved, and the end has the bits of a run that was never disturbed."""
+    del stop_run
+
+    def distil(kernel: kernels.Kernel, run: Run | None = None) -> Any:
+        settings = {"images_per_class": 1, "key": jax.random.key(3), "run": run}
+        if method == "label-solve":
+            return label_solve.distill(kernel, tiny, block_size=20, **settings)
+        more = {"batch_size": 17, "augment": ("flip", "shift"), "steps": 3}
+        return kip.distill(kernels.mixture(kernel), tiny, **more, **settings)
+
+    calm = Here()
+    whole = distil(pooled(FC, calm))
+    plain = distil(FC)
+    np.testing.assert_allclose(whole.distilled.images, plain.distilled.images, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(whole.distilled.labels, plain.distilled.labels, rtol=1e-3, atol=1e-4)
+    here = Here(1)
+    # in the middle, whatever there is to be tested at the end
+    here.gone_after = len(calm.jobs) // (2 if method == "kip" else 3)
+    with (
+        Run.create(tmp_path / "run", {}) as run,
+        pytest.raises(PoolError, match=r"The state of .* is saved in .*run: go on .* --resume"),
+    ):
+        distil(pooled(FC, here), run)
+    assert run.checkpoints.latest().step > 0
+    with Run.create(tmp_path / "run", {}, resume=True) as run:
+        resumed = distil(pooled(FC, Here(2)), run)
+    assert resumed.distilled.images.tobytes() == whole.distilled.images.tobytes()
+    assert resumed.distilled.labels.tobytes() == whole.distilled.labels.tobytes()
+    assert resumed.test_accuracy == whole.test_accuracy
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_groups_are_measured_as_a_run_starts_and_stay(
+    tiny: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def distil(run: Run, steps: int) -> None:
+        kip.distill(pooled(FC, group=None), tiny, key=jax.random.key(3), run=run, steps=steps)
+
+    file = tmp_path / "run" / "settled.json"
+    with Run.create(tmp_path / "run", {}) as run:
+        distil(run, 1)
+    settled = file.read_text()
+    assert "5x4x2 float32, values" in settled
+    assert "5x4x2 float32, gradient" in settled
+    from kernel_distill.distributed import _shared_block
+
+    monkeypatch.setattr(_shared_block, "measured_pairs", lambda *_: pytest.fail("measured again"))
+    with Run.create(tmp_path / "run", {}, resume=True) as run:
+        distil(run, 2)
+    assert file.read_text() == settled
+    file.write_text(settled[:-5])
+    with (
+        Run.create(tmp_path / "run", {}, resume=True) as run,
+        pytest.raises(DamagedFileError, match=r"settled\.json is not the JSON"),
+    ):
+        distil(run, 3)
+
+
+def test_what_it_says_of_itself() -> None:
+    pool = pooled(FC)
+    assert not pool.traceable
+    assert hash(pool)
+    assert (pool.architecture, pool.kind) == (FC.architecture, FC.kind)
+    mixed = pooled(kernels.mixture(FC, CONVNET))
+    assert [member.kernel for member in mixed.members] == [FC, CONVNET]  # type: ignore[attr-defined]
+    assert mixed.at(jax.random.key(0)) in mixed.members
+    pool(images(4, 0, "float32"), images(3, 1, "float32"))
+    assert pool.progress == "2/2 groups, 5 workers"
+    with pytest.raises(InputError, match=r"outside of jax\.jit"):
+        jax.jit(pool)(images(3, 0, "float32"))
+    with pytest.raises(InputError, match="only kernels that JAX can trace"):
+        distributed.tiled(pool, block=(3, 3))
