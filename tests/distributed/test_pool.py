@@ -232,3 +232,13 @@ def test_a_lost_job_is_started_again_but_not_for_ever() -> None:
     cluster.fail = lambda name, node: LostError("gone") if name == "3" else None
     with pytest.raises(PoolError, match=r"^3 was lost with its worker again and again \(gone\)"):
         compute(pool_of(cluster), 10)
+
+
+def test_cores_without_work_take_over_what_is_late() -> None:
+    """Long before the deadline: a new worker may be on its way to do it, slowly."""
+    cluster = Simulated(one=(1, 1.0), other=(1, 1.0))
+    cluster.stuck = {10}
+    pool = pool_of(cluster, deadline=1000.0, give_up_after=5000.0)
+    compute(pool, 20)
+    assert cluster.now < 25
+    assert pool.status.again == 2  # with what waits behind it

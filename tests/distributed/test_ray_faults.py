@@ -195,7 +195,7 @@ def test_a_worker_freezes(three: Any, watched: Watched, whole: Ended, tiny: Any)
         disturbed = watched.distil(tiny, deadline=DEADLINE)
     assert_same(disturbed, whole)
     assert disturbed.again > 0
-    assert whole.seconds + DEADLINE / 2 < disturbed.seconds < whole.seconds + DEADLINE + 10
+    assert disturbed.seconds < whole.seconds + DEADLINE + 10
 
 
 def test_a_raylet_freezes(three: Any, watched: Watched, whole: Ended, tiny: Any) -> None:

@@ -113,7 +113,9 @@ class _Attempt:
 class Pool:
     """Hands jobs out, as many at a time as keep the nodes busy, and takes their results in.
 
-    A job past its deadline is started again on another node, and the first result counts. Those
+    A job past its deadline is started again on another node, and the first result counts; near the
+    end of a block earlier already, where cores have nothing else to do: a job whose worker died may
+    wait for a new one to start, import JAX and compile the program. Those
     that never come back keep their place on the node they were sent to, so that a frozen worker
     is sent nothing more.
 
@@ -172,6 +174,7 @@ class Pool:
                 heard = self._now
                 self._take_in(block, ticket, take)
             self._find_overdue(block)
+            self._use_idle_cores(block)
             self._check_alive(heard)
 
     def _tick(self) -> None:
@@ -255,6 +258,20 @@ class Pool:
                 attempt.overdue = self._now
                 if attempt.block is block and attempt.number in block.left:
                     block.waiting.appendleft(attempt.number)
+
+    def _use_idle_cores(self, block: _Block) -> None:
+        if block.waiting:
+            return
+        idle = dict(self._cores)
+        late = []
+        for attempt in self._out.values():
+            if attempt.node in idle:
+                idle[attempt.node] -= 1
+            expected = self.SLACK * self._longest.get(attempt.kind, inf)
+            mine = attempt.block is block and attempt.number in block.left
+            if mine and block.starts[attempt.number] == 1 and self._now - attempt.since > expected:
+                late.append(attempt.number)
+        block.waiting.extend(late[: sum(max(0, cores) for cores in idle.values())])
 
     def _check_alive(self, heard: float) -> None:
         longest = max(map(self._limit, self._longest), default=self._deadline)
