@@ -145,11 +145,15 @@ def _predictions(
     if not kernel.traceable:  # a pool divides the rows itself, and has the images already
         rows = Rows(images, np.arange(len(images))).astype(precision)
         return np.asarray(_prediction(kernel, regression, support, rows))
-    predictions = [
-        np.asarray(_jitted_prediction(kernel, regression, support, block))
-        for block in _blocks(np.asarray(images, precision))
-    ]
+    blocks = _blocks(np.asarray(images, precision))
+    predictions = [_predict(kernel, regression, support, block) for block in blocks]
     return np.concatenate(predictions)[: len(images)]
+
+
+def _predict(
+    kernel: Kernel, regression: RidgeRegression, support: Array, images: Images
+) -> Float[np.ndarray, "n class"]:
+    return np.asarray(_jitted_prediction(kernel, regression, support, images))
 
 
 def _prediction(

@@ -224,7 +224,7 @@ def test_what_it_says_of_itself() -> None:
     assert [member.kernel for member in mixed.members] == [FC, CONVNET]  # type: ignore[attr-defined]
     assert mixed.at(jax.random.key(0)) in mixed.members
     pool(images(4, 0, "float32"), images(3, 1, "float32"))
-    assert pool.progress == "2/2 groups, 5 workers"
+    assert pool.progress == "4/4 groups, 5 workers"
     with pytest.raises(InputError, match=r"outside of jax\.jit"):
         jax.jit(pool)(images(3, 0, "float32"))
     with pytest.raises(InputError, match="only kernels that JAX can trace"):
