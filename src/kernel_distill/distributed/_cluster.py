@@ -1,9 +1,12 @@
-"""Ray: joining a cluster or starting one, and jobs on its nodes. The only module that imports it.
+"""Ray: joining a cluster or starting one, and jobs on its nodes.
+
+The only module that imports it, but for what a worker says of where it is (`_worker.py`).
 
 Whoever can reach the ports of a Ray cluster can run code on it: Ray's processes listen on all
 interfaces. Hence tokens, and loopback addresses for a cluster that is started here.
 """
 
+import functools
 import logging
 import os
 import secrets
@@ -17,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Array
 
@@ -34,9 +38,11 @@ class RayCluster:
 
     def __init__(self) -> None:
         import ray
+        from ray import cloudpickle
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._ray, self._affinity = ray, NodeAffinitySchedulingStrategy
+        self._pickle = cloudpickle.dumps
         self._compute = ray.remote(num_cpus=1, max_retries=_RETRIES)(compute)
         self._stored: dict[int, Any] = {}
 
@@ -50,26 +56,35 @@ class RayCluster:
         if key not in self._stored:
             known = np.asarray(array)
             check_finite(known)
-            self._stored[key] = self._ray.put(known)
+            with self._connected():
+                self._stored[key] = self._ray.put(known)
             weakref.finalize(array, self._stored.pop, key, None)
         return self._stored[key]
 
     def cores(self) -> dict[Node, int]:
-        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        with self._connected():
+            nodes = [node for node in self._ray.nodes() if node["Alive"]]
         return {node["NodeID"]: int(node["Resources"].get("CPU", 0)) for node in nodes}
 
     def start(self, task: Task, node: Node) -> Any:
+        try:
+            packed = self._pickle(task.job)
+        except Exception as error:
+            name = type(task.job.kernel).__name__
+            raise InputError(f"{name} cannot be pickled, to be sent to workers: {error}") from error
         # soft: elsewhere, where the node has gone
         there = self._affinity(node, soft=True)
-        return self._compute.options(scheduling_strategy=there).remote(task.job, *task.images)
+        with self._connected():
+            return self._compute.options(scheduling_strategy=there).remote(packed, *task.images)
 
     def wait(self, tickets: Sequence[Any], seconds: float) -> Sequence[Any]:
         if not tickets:
             threading.Event().wait(seconds)
             return []
-        if not self._ray.wait(list(tickets), timeout=seconds)[0]:
-            return []
-        return self._ray.wait(list(tickets), num_returns=len(tickets), timeout=0)[0]
+        with self._connected():
+            if not self._ray.wait(list(tickets), timeout=seconds)[0]:
+                return []
+            return self._ray.wait(list(tickets), num_returns=len(tickets), timeout=0)[0]
 
     def result(self, ticket: Any) -> Done:
         errors = self._ray.exceptions
@@ -77,11 +92,36 @@ class RayCluster:
             done = self._ray.get(ticket, timeout=60)
         except errors.RayTaskError as error:  # before the job could begin
             raise PoolError(f"a worker failed: {error.cause!r}") from error
+        except (
+            errors.RuntimeEnvSetupError,
+            errors.RaySystemError,
+            errors.TaskUnschedulableError,
+        ) as error:  # no better the next time
+            raise PoolError(f"Ray failed: {_in_short(error)}") from error
         except errors.RayError as error:
-            raise LostError(str(error).splitlines()[0]) from error
+            raise LostError(_in_short(error)) from error
         if isinstance(done, KernelDistillError):
             raise done
         return done
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """What Ray itself raises, where it is not about a job, is that the cluster has gone."""
+        try:
+            if not self._ray.is_initialized():  # else it would start another by itself
+                raise RuntimeError("ray.shutdown() was called")
+            yield
+        except (self._ray.exceptions.RayError, RuntimeError, ConnectionError) as error:
+            raise PoolError(
+                f"the connection to the Ray cluster was lost: {_in_short(error)}"
+            ) from error
+
+
+def _in_short(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+_joined: dict[str, str] = {}  # addresses as they were given, and where they led to
 
 
 def join(address: str | None, *, insecure: bool) -> RayCluster:
@@ -108,24 +148,28 @@ def join(address: str | None, *, insecure: bool) -> RayCluster:
             "a pool of workers needs Ray: pip install 'kernel-distill[ray]'"
         ) from error
     if ray.is_initialized():
-        if address is not None:
+        here = ray.get_runtime_context().gcs_address
+        if address is not None and here not in (address, _joined.get(address)):
             raise InputError(
-                f"this process is connected to a Ray cluster already; got address={address!r}. "
-                "Leave the address out to use that one, or call ray.shutdown() first."
+                f"this process is connected to a Ray cluster already, at {here}; got "
+                f"address={address!r}. Leave the address out to use that one, or call "
+                "ray.shutdown() first."
             )
         return RayCluster()
+    address = address or LOCAL
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     with _sigterm_kept(), warnings.catch_warnings():
         # Ray's processes are others as soon as they are forked
         warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-        if address is None or address == LOCAL:
-            with _token_for_this_cluster(insecure):
+        if address == LOCAL:
+            with _inherited(_token_for_this_cluster(insecure) | _programs_kept()):
                 ray.init(LOCAL, include_dashboard=False, **quiet, **_loopback("127.0.0.2"))
-            return RayCluster()
-        try:
-            ray.init(address, **quiet, **_loopback(address.rpartition(":")[0]))
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise InputError(f"there is no Ray cluster to join at {address!r}: {error}") from error
+        else:
+            try:
+                ray.init(address, **quiet, **_loopback(address.rpartition(":")[0]))
+            except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
+                raise InputError(f"no Ray cluster can be joined at {address!r}: {error}") from error
+    _joined[address] = ray.get_runtime_context().gcs_address
     return RayCluster()
 
 
@@ -155,8 +199,7 @@ def _token_there() -> bool:
     return bool(os.environ.get("RAY_AUTH_TOKEN")) or Path(path or default).is_file()
 
 
-@contextmanager
-def _token_for_this_cluster(insecure: bool) -> Iterator[None]:
+def _token_for_this_cluster(insecure: bool) -> dict[str, str]:
     """Ray demands a token of a cluster it starts; one made here is in no file."""
     mode = os.environ.get("RAY_AUTH_MODE", "token").lower()
     if mode != "token" and not insecure:
@@ -164,14 +207,34 @@ def _token_for_this_cluster(insecure: bool) -> Iterator[None]:
             f"RAY_AUTH_MODE={mode} would let everyone run code on the Ray cluster that is started "
             "here: unset it, or give insecure=True (--insecure)"
         )
-    if mode != "token" or _token_there():
-        yield
-        return
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # its processes inherit it
+    return {} if mode != "token" or _token_there() else {"RAY_AUTH_TOKEN": _own_token()}
+
+
+@functools.cache
+def _own_token() -> str:
+    """One a process: Ray remembers the first that it has seen."""
+    return secrets.token_hex(32)
+
+
+def _programs_kept() -> dict[str, str]:
+    """Workers keep compiled programs where this process does."""
+    folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    return {} if folder is None else {"JAX_COMPILATION_CACHE_DIR": folder}
+
+
+@contextmanager
+def _inherited(variables: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        del os.environ["RAY_AUTH_TOKEN"]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _loopback(host: str) -> dict[str, str]:

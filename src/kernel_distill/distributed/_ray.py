@@ -107,24 +107,34 @@ def on_ray(
 
     Give natural images as `Rows`: they are sent to a node once. Call it, and differentiate it,
     outside of `jax.jit`. Workers need the same version of Python and of this package, and one core
-    each.
+    each; they leave GPUs alone.
+
+    A cluster does not outlive its head node. Where that dies PoolError is raised, or Ray ends this
+    process after a minute: a run then goes on from its last checkpoint, two minutes old at most
+    where steps are shorter.
+
+    A token is asked for on this side alone, which does not tell whether the cluster asks for it
+    too: one whose head was started without RAY_AUTH_MODE=token lets everybody run code on it, and
+    takes those with a token as well.
 
     Args:
         kernel: any kernel that JAX can trace; a mixture stays one. `tiled` first, where a core's
             share of memory is short.
         address: "local" starts Ray on the cores of this machine; "auto" joins the cluster that
             this machine is a part of (`ray start`); or host:port. None: the cluster that this
-            process is connected to, or else "local".
-        insecure: join a cluster that demands no token.
+            process is connected to, or else "local". Where it is connected already, only the
+            address that led there.
+        insecure: join a cluster without a token.
         group: pairs of images in a group; None: as many as are measured to take a second, when a
             run begins.
         deadline: seconds after which a group is handed out again, at least; five times the longest
             that one of its kind took, where that is more.
-        give_up_after: seconds without any result after which PoolError is raised.
+        give_up_after: seconds without any result after which PoolError is raised, or three times
+            the deadline, if that is longer.
 
     Raises:
         InputError: the kernel is computed elsewhere already, or depends on random keys; there is
-            no cluster at the address, or no token for it.
+            no cluster at the address, or not the token for it.
         MissingExtraError: Ray is not installed.
     """
     from kernel_distill.distributed._cluster import join

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pickle
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -57,26 +58,28 @@ class Done:
     first: bool
 
 
-def compute(job: Job, *images: Float[np.ndarray, "n *shape"]) -> Done | KernelDistillError:
+def compute(packed: bytes, *images: Float[np.ndarray, "n *shape"]) -> Done | KernelDistillError:
     """Does a job.
 
     Args:
-        job: what to do.
+        packed: the job, pickled: what it is made of is imported here, once JAX is set up.
         images: the set that each of its rows are of.
 
     Returns:
         What it gives; NumericalError where that is not finite; PoolError where the kernel raises
         an error. (To raise them here would have Ray print them, of each worker one.)
     """
-    _set_up()
+    name = "a job"
     try:
+        _set_up()
+        job: Job = pickle.loads(packed)  # from the process that this one works for
+        name = job.name
         with jax.enable_x64(job.x64):
             return _compute(job, images)
     except NumericalError as error:
         return error
     except Exception as error:
-        what = f"{job.name} failed on {_here()}: {type(error).__name__}: {error}"
-        failure = PoolError(what)
+        failure = PoolError(f"{name} failed on {_here()}: {type(error).__name__}: {error}")
         failure.add_note(traceback.format_exc())  # the error itself might not unpickle elsewhere
         return failure
 
@@ -140,10 +143,11 @@ def _is_first(program: Any) -> bool:
 
 @functools.cache
 def _set_up() -> None:
-    """One thread a worker: there is a worker for every core."""
+    """One core a worker, and no GPU: all workers of a machine would take the same."""
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_cpu_multi_thread_eigen" not in flags:  # read when JAX begins its work, below
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 1)
 
 
