@@ -32,10 +32,12 @@ class Simulated:
         self.started: list[tuple[float, str, str]] = []  # when, which job, where
         self.running: dict[str, list[int]] = {node: [] for node in nodes}
         self.most: Counter[str] = Counter()  # at a time on a node
+        self.took: dict[int, float] = {}  # seconds, of a job that was frozen
         self.fail: Any = lambda name, node: None
         self.events: list[tuple[float, int, Any]] = []
         self._numbers, self._tickets = itertools.count(), itertools.count()
-        self._jobs: dict[int, tuple[str, str]] = {}
+        self._jobs: dict[int, tuple[Job, str]] = {}
+        self._begun: dict[int, float] = {}
         self._ready: set[int] = set()
         self._free: dict[str, list[float]] = {n: [0.0] * c for n, (c, _) in nodes.items()}
 
@@ -50,10 +52,11 @@ class Simulated:
         self.frozen |= set(nodes)
 
     def thaw(self, node: str) -> None:
-        """All that it was sent comes back."""
+        """All that it was sent comes back, and took the longer."""
         self.frozen.remove(node)
         self._free[node] = [self.now] * self.nodes[node][0]
         for ticket in self.running[node]:
+            self.took[ticket] = self.now - self._begun[ticket]
             self.at(self.now + 0.5, lambda ticket=ticket: self._end(ticket))
 
     def clock(self) -> float:
@@ -65,10 +68,10 @@ class Simulated:
     def start(self, task: Task, node: str) -> int:
         ticket = next(self._tickets)
         self.started.append((self.now, task.job.name, node))
-        self._jobs[ticket] = task.job.name, node
+        self._jobs[ticket] = task.job, node
         self.running[node].append(ticket)
         self.most[node] = max(self.most[node], len(self.running[node]))
-        begin = max(heapq.heappop(self._free[node]), self.now)
+        self._begun[ticket] = begin = max(heapq.heappop(self._free[node]), self.now)
         end = begin + (inf if ticket in self.stuck else self.nodes[node][1])
         heapq.heappush(self._free[node], end)
         self.at(end, lambda: node in self.frozen or self._end(ticket))
@@ -92,15 +95,16 @@ class Simulated:
         return sorted(ready)
 
     def result(self, ticket: int) -> Done:
-        name, node = self._jobs[ticket]
-        error = self.fail(name, node)
+        job, node = self._jobs[ticket]
+        error = self.fail(job.name, node)
         if error:
             raise error
-        return Done((np.asarray(int(name)),), self.nodes[node][1], False)
+        seconds = self.took.get(ticket, self.nodes[node][1])
+        return Done((np.asarray(int(job.name)),), seconds, job.repeat)
 
 
-def make(number: int) -> Task:
-    return Task(Job(str(number), "some", KERNEL, (), None, (), False), ())
+def make(number: int, *, kind: str = "some", repeat: bool = False) -> Task:
+    return Task(Job(str(number), kind, KERNEL, (), None, (), False, repeat), ())
 
 
 def pool_of(cluster: Simulated, **settings: float) -> Pool:
@@ -242,3 +246,60 @@ def test_cores_without_work_take_over_what_is_late() -> None:
     compute(pool, 20)
     assert cluster.now < 25
     assert pool.status.again == 2  # with what waits behind it
+
+
+def test_what_is_measured_is_not_disturbed() -> None:
+    """Jobs to be measured take ever longer: that one does says nothing about the next."""
+    cluster = Simulated(one=(1, 0.01), other=(1, 0.01))
+    pool = pool_of(cluster)
+    for seconds in (0.01, 0.5, 8.0):
+        cluster.nodes = {"one": (1, seconds), "other": (1, seconds)}
+        pool.compute(1, lambda number: make(number, kind="measured", repeat=True), lambda *_: None)
+    assert set(starts(cluster).values()) == {3}
+    assert pool.status.again == 0
+
+
+def test_what_was_frozen_is_forgotten() -> None:
+    """However often all of it freezes: a job is as late as ever after the next one."""
+    cluster = Simulated(one=(2, 1.0), other=(2, 1.0))
+    pool = pool_of(cluster, give_up_after=5000.0)
+    for _ in range(3):
+        begin = cluster.now
+        cluster.at(begin + 2.5, lambda: cluster.freeze("one", "other"))
+        for node in ("one", "other"):
+            cluster.at(begin + 300, lambda node=node: cluster.thaw(node))
+        compute(pool, 200)
+        assert pool._limit("some") == pool._deadline
+
+
+def test_late_results_of_a_block_that_failed_are_dropped() -> None:
+    """They are of the same numbers as jobs of the next one."""
+    cluster = Simulated(one=(2, 1.0), other=(2, 1.0))
+    cluster.fail = lambda name, node: PoolError("broken") if name == "3" else None
+    pool = pool_of(cluster)
+    with pytest.raises(PoolError, match="broken"):
+        compute(pool, 50)
+    late = sum(map(len, cluster.running.values()))
+    assert late > 2
+    taken = []
+    pool.compute(
+        20,
+        lambda number: make(100 + number),
+        lambda number, done: taken.append((number, int(done.arrays[0]))),
+    )
+    assert sorted(taken) == [(number, 100 + number) for number in range(20)]
+    assert pool.status.again == 0
+
+
+def test_results_of_an_earlier_block_are_no_sign_of_life() -> None:
+    cluster = Simulated(one=(20, 1.0))
+    cluster.stuck = set(range(1, 100))
+    cluster.fail = lambda name, node: PoolError("broken")
+    pool = pool_of(cluster)
+    with pytest.raises(PoolError, match="broken"):
+        compute(pool, 50)
+    for ticket in range(1, 20):
+        cluster.at(20.0 * ticket, lambda ticket=ticket: cluster._end(ticket))
+    with pytest.raises(PoolError, match="no worker has given a result for 5"):
+        compute(pool, 50)
+    assert cluster.now < 60

@@ -4,7 +4,7 @@ Those of a Ray cluster are in test_ray.py.
 """
 
 import random
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ from kernel_distill.distributed import Rows
 from kernel_distill.distributed._groups import Groups
 from kernel_distill.distributed._pool import Pool, Task
 from kernel_distill.distributed._ray import RayKernel
-from kernel_distill.distributed._worker import Done, _compute
+from kernel_distill.distributed._worker import Done, Job, _compute
 from kernel_distill.kip._step import Augmentation, natural_batch
 
 pytestmark = pytest.mark.kernels
@@ -154,11 +154,8 @@ def test_rows_keep_no_derivative_and_the_support_does() -> None:
 
 @pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("method", ["kip", "label-solve"])
-def test_workers_go_and_the_run_goes_on(
-    tiny: Any, tmp_path: Any, method: str, stop_run: Callable[..., None]
-) -> None:
+def test_workers_go_and_the_run_goes_on(tiny: Any, tmp_path: Any, method: str) -> None:
     """The state is saved, and the end has the bits of a run that was never disturbed."""
-    del stop_run
 
     def distil(kernel: kernels.Kernel, run: Run | None = None) -> Any:
         settings = {"images_per_class": 1, "key": jax.random.key(3), "run": run}
@@ -213,6 +210,15 @@ def test_groups_are_measured_as_a_run_starts_and_stay(
         pytest.raises(DamagedFileError, match=r"settled\.json is not the JSON"),
     ):
         distil(run, 3)
+
+
+def test_a_time_that_says_nothing_about_other_jobs() -> None:
+    """A measured tile is larger than those before; a first one has its program compiled."""
+    x = np.asarray(images(7, 0, "float32"))
+    rows = Rows(None, np.arange(7)), Rows(None, np.arange(5))
+    job = Job("a tile", "measured", FC, rows, None, (), False, repeat=True)
+    assert [_compute(job, (x, x)).first for _ in range(2)] == [True, True]
+    assert not _compute(replace(job, repeat=False), (x, x)).first
 
 
 def test_what_it_says_of_itself() -> None:

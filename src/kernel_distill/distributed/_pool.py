@@ -77,8 +77,7 @@ class Status:
 class _Block:
     """What is left to do of one block."""
 
-    def __init__(self, count: int, make: Callable[[int], Task]) -> None:
-        self.make = make
+    def __init__(self, count: int) -> None:
         self.waiting = deque(range(count))
         self.left = set(self.waiting)
         self.starts = [0] * count
@@ -115,14 +114,13 @@ class Pool:
 
     A job past its deadline is started again on another node, and the first result counts; near the
     end of a block earlier already, where cores have nothing else to do: a job whose worker died may
-    wait for a new one to start, import JAX and compile the program. Those
-    that never come back keep their place on the node they were sent to, so that a frozen worker
-    is sent nothing more.
+    wait for a new one to start, import JAX and compile the program. Those that never come back keep
+    their place on the node they were sent to, so that a frozen worker is sent nothing more.
 
     Args:
         cluster: where jobs run.
         deadline: seconds after which a job is started again, at least; where jobs of its kind take
-            longer, `SLACK` times the longest of them. Each new start of a job doubles it.
+            longer, `SLACK` times the longest of the last ones. Each new start of a job doubles it.
         give_up_after: seconds without any result after which PoolError is raised; three times the
             deadline, where that is longer.
         clock: gives the seconds.
@@ -131,6 +129,7 @@ class Pool:
     SLACK = 5  # one job may wait for another on the same core, and cores differ
     _POLL = 1.0  # seconds between looks at nodes and deadlines
     _LOSSES = 3  # of one job: then it is not chance
+    _MEMORY = 0.9  # of the longest time, with each shorter one: one that was frozen is forgotten
 
     def __init__(
         self,
@@ -162,16 +161,17 @@ class Pool:
             PoolError: a job failed, was lost again and again, or no result came in for too long.
             NumericalError: a worker found numbers that are not finite.
         """
-        block = _Block(count, make)
+        block = _Block(count)
         self.status.done, self.status.total = 0, count
         self._tick()
         heard = self._now
         while block.left:
-            self._hand_out(block)
+            self._hand_out(block, make)
             tickets = self._cluster.wait(list(self._out), self._POLL)
             self._tick()
             for ticket in tickets:
-                heard = self._now
+                if self._out[ticket].block is block:
+                    heard = self._now
                 self._take_in(block, ticket, take)
             self._find_overdue(block)
             self._use_idle_cores(block)
@@ -186,7 +186,7 @@ class Pool:
             self._cores, self._looked_at = self._cluster.cores(), self._now
             self.status.workers = sum(self._cores.values())
 
-    def _hand_out(self, block: _Block) -> None:
+    def _hand_out(self, block: _Block, make: Callable[[int], Task]) -> None:
         while block.waiting:
             number = block.waiting[0]
             if number not in block.left:  # lost and found
@@ -196,7 +196,7 @@ class Pool:
             if node is None:
                 return
             block.waiting.popleft()
-            task = block.make(number)
+            task = make(number)
             limit = self._limit(task.job.kind) * 2 ** block.starts[number]
             ticket = self._cluster.start(task, node)
             self._out[ticket] = _Attempt(
@@ -245,8 +245,9 @@ class Pool:
             return
         if not done.first:
             # one that was frozen took no longer because of its work
-            seconds = min(done.seconds, 2 * attempt.limit)
-            self._longest[attempt.kind] = max(self._longest.get(attempt.kind, 0.0), seconds)
+            seconds = min(done.seconds, attempt.limit)
+            longest = self._longest.get(attempt.kind, 0.0)
+            self._longest[attempt.kind] = max(self._MEMORY * longest, seconds)
         block.left.remove(attempt.number)
         self.status.done += 1
         self.status.seconds += done.seconds
@@ -256,7 +257,8 @@ class Pool:
         for attempt in self._out.values():
             if attempt.overdue is None and self._now - attempt.since > attempt.limit:
                 attempt.overdue = self._now
-                if attempt.block is block and attempt.number in block.left:
+                mine = attempt.block is block and attempt.number in block.left
+                if mine and attempt.number not in block.waiting:
                     block.waiting.appendleft(attempt.number)
 
     def _use_idle_cores(self, block: _Block) -> None:

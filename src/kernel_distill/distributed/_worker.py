@@ -50,7 +50,8 @@ class Done:
     Attributes:
         arrays: the tile; or the cotangents that are wanted.
         seconds: that it took.
-        first: whether the program had to be compiled first.
+        first: whether `seconds` tells little about others of its kind: the program had to be
+            compiled first, or it was a job to be measured.
     """
 
     arrays: tuple[np.ndarray, ...]
@@ -101,7 +102,7 @@ def _compute(job: Job, images: tuple[np.ndarray, ...]) -> Done:
     if not all(np.isfinite(array).all() for array in arrays):
         what = "values" if bar is None else "derivatives"
         raise NumericalError(f"{job.name} has {what} that are not finite, on {_here()}")
-    return Done(arrays, time.monotonic() - begin, first and not job.repeat)
+    return Done(arrays, time.monotonic() - begin, first or job.repeat)
 
 
 def _of(kernel: Kernel, *x: Array) -> Array:
