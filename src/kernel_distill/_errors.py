@@ -2,7 +2,8 @@
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class KernelDistillError(Exception):
@@ -36,12 +37,17 @@ class MissingExtraError(KernelDistillError, ImportError):
 class PoolError(KernelDistillError, RuntimeError):
     """The workers of a pool are gone, or one of them failed."""
 
-    def with_saved(self, path: os.PathLike[str] | None, what: str) -> "PoolError":
-        """The same error, saying where the state `what` is saved; None: it is nowhere."""
+
+@contextmanager
+def saved_in(path: os.PathLike[str] | None) -> Iterator[None]:
+    """Has a PoolError of the block say where the run is that can go on; None: there is none."""
+    try:
+        yield
+    except PoolError as error:
         if path is None:
-            return self
-        saved = f"The state of {what} is saved in {path}: go on from there with --resume."
-        return PoolError(f"{self} {saved}")
+            raise
+        saved = f"The state of the run is saved in {path}: go on from there with --resume."
+        raise PoolError(f"{error} {saved}") from error
 
 
 def unknown_name(what: str, name: str, known: Iterable[str], *, hint: str = "") -> UnknownNameError:

@@ -4,6 +4,8 @@ Those of a Ray cluster are in test_ray.py.
 """
 
 import random
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +15,8 @@ import numpy as np
 import pytest
 
 from kernel_distill import distributed, kernels, kip, label_solve
-from kernel_distill._errors import DamagedFileError, InputError, PoolError
+from kernel_distill._errors import DamagedFileError, InputError, NumericalError, PoolError
+from kernel_distill._interrupt import Interrupted
 from kernel_distill.artefact import Run
 from kernel_distill.distributed import Rows
 from kernel_distill.distributed._groups import Groups
@@ -30,12 +33,20 @@ EPS = {"float32": 1e-6, "float64": 1e-14}
 
 
 class Here:
-    """A cluster that computes a job when asked for its result; those come in any order."""
+    """A cluster that computes a job when asked for its result; those come in any order.
+
+    Attributes:
+        jobs: the names of those that were started.
+        gone_after: how many, and all workers are gone.
+        strike_after: how many, and `strike` is called, once.
+    """
 
     def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(seed)
         self.jobs: list[str] = []
         self.gone_after: int | None = None
+        self.strike_after: int | None = None
+        self.strike: Callable[[], None] = lambda: None
         self.now = 0.0
 
     def store(self, array: Any) -> Any:
@@ -57,6 +68,9 @@ class Here:
         return [self._random.choice(list(tickets))]
 
     def result(self, ticket: Any) -> Done:
+        if self.strike_after is not None and len(self.jobs) >= self.strike_after:
+            self.strike_after = None
+            self.strike()
         return _compute(ticket.job, tuple(map(np.asarray, ticket.images)))
 
 
@@ -152,37 +166,99 @@ def test_rows_keep_no_derivative_and_the_support_does() -> None:
     np.testing.assert_allclose(*gradients, rtol=1e-5)
 
 
+def distil(method: str, kernel: kernels.Kernel, data: Any, run: Run | None = None) -> Any:
+    settings = {"images_per_class": 1, "key": jax.random.key(3), "run": run}
+    if method == "label-solve":
+        return label_solve.distill(kernel, data, block_size=20, **settings)
+    more = {"batch_size": 17, "augment": ("flip",), "steps": 3}
+    return kip.distill(kernels.mixture(kernel), data, **more, **settings)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    assert one.distilled.images.tobytes() == other.distilled.images.tobytes()
+    assert one.distilled.labels.tobytes() == other.distilled.labels.tobytes()
+    assert one.test_accuracy == other.test_accuracy
+
+
 @pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("when", ["as it begins", "in its midst", "as it is tested"])
 @pytest.mark.parametrize("method", ["kip", "label-solve"])
-def test_workers_go_and_the_run_goes_on(tiny: Any, tmp_path: Any, method: str) -> None:
+def test_workers_go_and_the_run_goes_on(tiny: Any, tmp_path: Any, method: str, when: str) -> None:
     """The state is saved, and the end has the bits of a run that was never disturbed."""
-
-    def distil(kernel: kernels.Kernel, run: Run | None = None) -> Any:
-        settings = {"images_per_class": 1, "key": jax.random.key(3), "run": run}
-        if method == "label-solve":
-            return label_solve.distill(kernel, tiny, block_size=20, **settings)
-        more = {"batch_size": 17, "augment": ("flip",), "steps": 3}
-        return kip.distill(kernels.mixture(kernel), tiny, **more, **settings)
-
     calm = Here()
-    whole = distil(pooled(FC, calm))
-    plain = distil(FC)
+    whole = distil(method, pooled(FC, calm), tiny)
+    plain = distil(method, FC, tiny)
     np.testing.assert_allclose(whole.distilled.images, plain.distilled.images, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(whole.distilled.labels, plain.distilled.labels, rtol=1e-3, atol=1e-4)
     here = Here(1)
-    # in the middle, whatever there is to be tested at the end
-    here.gone_after = len(calm.jobs) // (2 if method == "kip" else 3)
+    jobs = len(calm.jobs)
+    midst = jobs // (2 if method == "kip" else 3)  # whatever there is to be tested at the end
+    here.gone_after = {"as it begins": 1, "in its midst": midst, "as it is tested": jobs - 1}[when]
     with (
         Run.create(tmp_path / "run", {}) as run,
         pytest.raises(PoolError, match=r"The state of .* is saved in .*run: go on .* --resume"),
     ):
-        distil(pooled(FC, here), run)
-    assert run.checkpoints.latest().step > 0
+        distil(method, pooled(FC, here), tiny, run)
+    if when != "as it begins":
+        assert run.checkpoints.latest().step > 0
     with Run.create(tmp_path / "run", {}, resume=True) as run:
-        resumed = distil(pooled(FC, Here(2)), run)
-    assert resumed.distilled.images.tobytes() == whole.distilled.images.tobytes()
-    assert resumed.distilled.labels.tobytes() == whole.distilled.labels.tobytes()
-    assert resumed.test_accuracy == whole.test_accuracy
+        assert_same(distil(method, pooled(FC, Here(2)), tiny, run), whole)
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_workers_are_gone_as_a_solve_goes_on(tiny: Any, tmp_path: Any) -> None:
+    """The kernel of its support is computed anew."""
+    here = Here()
+    with Run.create(tmp_path / "run", {}) as run:
+        distil("label-solve", pooled(FC, here), tiny, run)
+    here.gone_after = 0
+    with (
+        Run.create(tmp_path / "run", {}, resume=True) as run,
+        pytest.raises(PoolError, match=r"is saved in .*run: go on from there with --resume"),
+    ):
+        distil("label-solve", pooled(FC, here), tiny, run)
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_at_once_in_the_midst_of_a_block(tiny: Any, tmp_path: Any, number: int) -> None:
+    """It goes on from the last checkpoint, and what is out still is no part of it."""
+
+    def stop_twice() -> None:
+        signal.raise_signal(number)
+        signal.raise_signal(number)
+
+    calm, here = Here(), Here(1)
+    whole = distil("kip", pooled(FC, calm), tiny)
+    here.strike_after, here.strike = len(calm.jobs) // 2, stop_twice
+    pool = pooled(FC, here)
+    with Run.create(tmp_path / "run", {}) as run, pytest.raises(Interrupted):
+        distil("kip", pool, tiny, run)
+    assert 0 < run.checkpoints.latest().step < 3
+    with Run.create(tmp_path / "run", {}, resume=True) as run:
+        assert_same(distil("kip", pool, tiny, run), whole)
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("kip", r"^broken, or the learning rate \(.*\) is too large\. The last finite .*run\.$"),
+        ("label-solve", r"^broken\. The state after \d blocks is saved in .*run\.$"),
+    ],
+)
+def test_a_worker_finds_what_is_not_finite(
+    tiny: Any, tmp_path: Any, method: str, message: str
+) -> None:
+    def fail() -> None:
+        raise NumericalError("broken")
+
+    calm, here = Here(), Here()
+    distil(method, pooled(FC, calm), tiny)
+    here.strike_after, here.strike = len(calm.jobs) // 3, fail
+    with Run.create(tmp_path / "run", {}) as run, pytest.raises(NumericalError, match=message):
+        distil(method, pooled(FC, here), tiny, run)
+    assert run.checkpoints.latest() is not None
 
 
 @pytest.mark.usefixtures("without_pictures")

@@ -101,7 +101,10 @@ def _compute(job: Job, images: tuple[np.ndarray, ...]) -> Done:
         arrays = tuple(np.asarray(each) for each in computed)
     if not all(np.isfinite(array).all() for array in arrays):
         what = "values" if bar is None else "derivatives"
-        raise NumericalError(f"{job.name} has {what} that are not finite, on {_here()}")
+        raise NumericalError(
+            f"{job.name} has {what} that are not finite, on {_here()}; likely causes: the images "
+            f"are too large for {x[0].dtype} (standardise them)"
+        )
     return Done(arrays, time.monotonic() - begin, first or job.repeat)
 
 

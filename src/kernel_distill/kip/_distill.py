@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from kernel_distill._errors import NumericalError, PoolError
+from kernel_distill._errors import NumericalError, PoolError, saved_in
 from kernel_distill._interrupt import HeldSignals, held_signals
 from kernel_distill._settings import Progress, Report, log_spaced, make_settings
 from kernel_distill.artefact import Checkpoint, Run, pack, unpack
@@ -69,7 +69,8 @@ def distill(
     # LAPACK's threads would go on spinning after each small factorisation, beside the products
     # of large matrices that XLA computes on the same cores: a quarter of a step's time
     lapack = threadpool_limits(limits=1, user_api="blas")
-    with lapack, jax.enable_x64(True), held_signals() as held:
+    told = saved_in(run.path if run else None)
+    with told, lapack, jax.enable_x64(True), held_signals() as held:
         process = _Distillation(
             kernel, data, settings=chosen, size=size, key=key, run=run, report=report
         )
@@ -191,11 +192,10 @@ class _Distillation:
                     following = self._validated(following)
                 elif time.monotonic() - self._saved_at > 120:
                     self._save(following, keep=False)
-            except PoolError as error:
+            except PoolError:
                 # not the state that was to be validated: its validation would be left out
                 self._save(state, keep=False)
-                path = self._run.path if self._run else None
-                raise error.with_saved(path, f"step {state.step}") from None
+                raise
             state = following
         if self._data.validation.labels.size == 0:
             state = replace(state, best=state.support, best_step=state.step)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from kernel_distill._errors import NumericalError, PoolError
+from kernel_distill._errors import NumericalError, PoolError, saved_in
 from kernel_distill._interrupt import HeldSignals, held_signals
 from kernel_distill._settings import Progress, Report, log_spaced, make_settings
 from kernel_distill.artefact import Run
@@ -53,7 +53,8 @@ def distill(
     chosen = make_settings(Settings, settings)
     size = check(kernel, data, chosen)
     kernel = kernel.for_run(run.settled) if run else kernel
-    with jax.enable_x64(True), held_signals() as held:
+    told = saved_in(run.path if run else None)
+    with told, jax.enable_x64(True), held_signals() as held:
         process = _Solve(kernel, data, settings=chosen, size=size, key=key, run=run, report=report)
         outcome = process.go_on(held)
         held.raise_if_received()
@@ -102,19 +103,17 @@ class _Solve:
         while done < self._blocks:
             try:
                 weights = self._weights(regression, done)
-            except NumericalError:  # of a pool's worker
+                if not bool(jnp.isfinite(weights).all()):
+                    raise NumericalError(
+                        f"the kernel of block {done} is not finite: the preprocessed images are "
+                        f"too large for {self._settings.precision}; standardise them"
+                    )
+            except (NumericalError, PoolError) as error:
                 self._save(done, triangle, seconds)
+                if self._run and isinstance(error, NumericalError):
+                    saved = f"The state after {done} blocks is saved in {self._run.path}."
+                    raise NumericalError(f"{error}. {saved}") from error
                 raise
-            except PoolError as error:
-                self._save(done, triangle, seconds)
-                path = self._run.path if self._run else None
-                raise error.with_saved(path, f"block {done}") from None
-            if not bool(jnp.isfinite(weights).all()):
-                self._save(done, triangle, seconds)
-                raise NumericalError(
-                    f"the kernel of block {done} is not finite: the preprocessed images are too "
-                    f"large for {self._settings.precision}; standardise them"
-                )
             triangle = least_squares.absorb(triangle, weights, self._targets(done))
             done += 1
             seconds, begin = seconds + time.monotonic() - begin, time.monotonic()
