@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from kernel_distill._errors import DamagedFileError
 from kernel_distill.artefact import Run
 from kernel_distill.distributed._groups import SECONDS, Groups, group_shape, measured_pairs
 from kernel_distill.distributed._sums import TreeSum
@@ -72,3 +73,28 @@ def test_groups_are_measured_once_in_a_run(tmp_path) -> None:
     with Run.create(tmp_path / "run", {}, overwrite=True) as run:
         assert Groups(None).kept_in(run.settled).pairs("a", lambda: 3) == 3
     assert Groups(4).kept_in(run.settled).pairs("a", lambda: pytest.fail("measured")) == 4
+
+
+@pytest.mark.parametrize("text", ["[]", '"x"', "0", "{", "\x80"])
+def test_what_was_kept_is_damaged(tmp_path, text: str) -> None:
+    with Run.create(tmp_path / "run", {}) as run:
+        (run.path / "settled.json").write_bytes(text.encode("latin-1"))
+        with pytest.raises(DamagedFileError, match=r"settled\.json is not the JSON.*or remove it"):
+            Groups(None, run.settled).pairs("a", lambda: 17)
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "2.5", "true", '"17"', "null", "[17]"])
+def test_what_was_kept_is_no_number(tmp_path, value: str) -> None:
+    with Run.create(tmp_path / "run", {}) as run:
+        (run.path / "settled.json").write_text(f'{{"a": {value}, "b": 3}}')
+        groups = Groups(None, run.settled)
+        with pytest.raises(DamagedFileError, match=r"for 'a' \(settled\.json\), which is no"):
+            groups.pairs("a", lambda: 17)
+        assert groups.pairs("b", lambda: 17) == 3
+
+
+def test_what_was_kept_cannot_be_read(tmp_path) -> None:
+    with Run.create(tmp_path / "run", {}) as run:
+        (run.path / "settled.json").mkdir()
+        with pytest.raises(DamagedFileError, match="Is a directory"):
+            run.settled("a", lambda: 17)

@@ -156,6 +156,16 @@ def test_rows_and_what_is_done_to_them() -> None:
         )
 
 
+@pytest.mark.parametrize("kernel", [FC, pooled(FC)])
+def test_rows_that_are_not_there(kernel: kernels.Kernel) -> None:
+    natural, support = images(9, 0, "float32"), images(3, 1, "float32")
+    for wrong in (9, -1):
+        with pytest.raises(InputError, match=f"numbered from 0 to 8; got {wrong}"):
+            kernel(Rows(natural, np.array([3, wrong])), support)
+        with pytest.raises(InputError, match=f"numbered from 0 to 8; got {wrong}"):
+            kernel(Rows(natural, np.array([3, wrong])))
+
+
 def test_rows_keep_no_derivative_and_the_support_does() -> None:
     natural, support = images(9, 0, "float32"), images(3, 1, "float32")
     rows = Rows(natural, np.array([8, 1, 1, 4, 0]))
@@ -307,6 +317,7 @@ def test_what_it_says_of_itself() -> None:
     assert mixed.at(jax.random.key(0)) in mixed.members
     pool(images(4, 0, "float32"), images(3, 1, "float32"))
     assert pool.progress == "4/4 groups, 5 workers"
+    assert kernels.mixture(FC, pool).progress == pool.progress
     with pytest.raises(InputError, match=r"outside of jax\.jit"):
         jax.jit(pool)(images(3, 0, "float32"))
     with pytest.raises(InputError, match="only kernels that JAX can trace"):

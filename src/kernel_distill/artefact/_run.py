@@ -44,7 +44,7 @@ _FILES = (
 # how to run, not what: they may differ when a run goes on
 _NOT_SETTINGS = frozenset({"out", "resume", "overwrite", "config"})
 # where to run: they are kept, for the same bits, and may differ too, on another machine
-_PLACE = frozenset({"devices", "tile", "memory", "ray", "insecure"})
+_PLACE = frozenset({"devices", "tile", "memory", "ray", "group", "insecure"})
 # tells a run's folder from one of the user's own that happens to have a config.yaml
 _HEADER = "# Settings of a kernel-distill run; run it again with --config and this file.\n"
 
@@ -80,7 +80,7 @@ class Run:
             path: new, empty, or the folder of a run where `resume` or `overwrite` is given.
             config: all settings, of what YAML can hold. When a run is resumed, `out`, `resume`,
                 `overwrite`, `config`, and what says where to run (`devices`, `tile`, `memory`,
-                `ray`, `insecure`) at its top may differ, nothing else.
+                `ray`, `group`, `insecure`) at its top may differ, nothing else.
             resume: go on with the run that is there.
             overwrite: begin anew. Removes what a run writes, and no other file.
             defaults: what settings were that a run of an earlier version, which is resumed, does
@@ -172,13 +172,15 @@ class Run:
         path = self.path / SETTLED
         try:
             values = json.loads(path.read_bytes()) if path.exists() else {}
-            if name in values:
-                return values[name]
-        except (ValueError, TypeError) as error:
+            if not isinstance(values, dict):
+                raise ValueError(f"got {values!r}")
+        except (ValueError, OSError) as error:
             raise DamagedFileError(
-                f"{path} is not the JSON that this run wrote there. Restore it from a copy, or "
-                "remove it: the run then goes on, to numbers that may differ in rounding."
+                f"{path} is not the JSON that this run wrote there ({error}). Restore it from a "
+                "copy, or remove it: the run then goes on, to numbers that may differ in rounding."
             ) from error
+        if name in values:
+            return values[name]
         found = find()
         text = json.dumps(values | {name: found}, indent=2, ensure_ascii=False)
         write_atomically(path, (text + "\n").encode())

@@ -17,7 +17,8 @@ _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 @dataclass(frozen=True)
 class DeviceOptions:
-    """Where kernel blocks are computed. With the same of these, a run gives the same bits."""
+    """Where kernel blocks are computed. With the same of these, a run gives the same bits (on a
+    cluster, if --group is one of them)."""
 
     devices: Literal["all"] | int = "all"
     """How many of JAX's devices share them: GPUs, TPUs, or CPU cores."""
@@ -32,8 +33,12 @@ class DeviceOptions:
     """In place of devices, the cores of a Ray cluster: auto (the one that this machine is a part
     of), HOST:PORT, or local (started here)."""
 
+    group: int | None = None
+    """With --ray: how many pairs of images a core takes at a time. Without it, as many as are
+    measured to take a second as a run begins: it keeps to them, another run may not."""
+
     insecure: bool = False
-    """Join a Ray cluster that demands no token: whoever reaches it can run code on it."""
+    """Join a Ray cluster without a token: whoever reaches it can run code on it."""
 
     def __post_init__(self) -> None:
         if self.devices != "all" and self.devices < 1:
@@ -50,6 +55,8 @@ class DeviceOptions:
             )
         if self.insecure and self.ray is None:
             raise InputError("insecure is about a Ray cluster to join: give ray too")
+        if self.group is not None and self.ray is None:
+            raise InputError("group is about the cores of a Ray cluster: give ray too")
         self._block()
         self._bytes()
 
@@ -64,7 +71,9 @@ class DeviceOptions:
             MissingExtraError: Ray is not installed.
         """
         if self.ray is not None:
-            return on_ray(self._in_tiles(kernel), self.ray, insecure=self.insecure)
+            return on_ray(
+                self._in_tiles(kernel), self.ray, insecure=self.insecure, group=self.group
+            )
         if len(kernel.members) > 1:
             return mixture(*map(self.place, kernel.members))
         available = jax.devices()

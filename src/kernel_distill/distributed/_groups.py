@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from kernel_distill._errors import DamagedFileError
 from kernel_distill.kernels import Settled
 
 SECONDS = 1.0  # that a group is to take: what a pool adds to it are milliseconds
@@ -30,12 +31,21 @@ class Groups:
         return Groups(self._fixed, settled)
 
     def pairs(self, name: str, measure: Callable[[], int]) -> int:
-        """How many pairs; `measure` finds it, where it is not known."""
+        """How many pairs; `measure` finds it, where it is not known.
+
+        Raises:
+            DamagedFileError: what was kept is no number of pairs.
+        """
         if self._fixed is not None:
             return self._fixed
         if name not in self._found:
             found = measure() if self._settled is None else self._settled(name, measure)
-            self._found[name] = int(found)
+            if type(found) is not int or found < 1:
+                raise DamagedFileError(
+                    f"the run has kept {found!r} for {name!r} (settled.json), which is no number "
+                    "of pairs of images: 1 or more. Restore the file from a copy, or remove it."
+                )
+            self._found[name] = found
         return self._found[name]
 
 

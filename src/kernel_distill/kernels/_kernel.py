@@ -102,10 +102,11 @@ class Kernel(ABC):
         Raises:
             InputError: the arguments are no floating point numbers, not finite (where they are
                 known, not traced), of different shapes but for the number of rows, or do not fit
-                the architecture.
+                the architecture; `Rows` are asked for that are not there.
         """
-        if isinstance(x1, Rows) and (self.traceable or x2 is None):
-            x1 = x1.materialise()
+        if isinstance(x1, Rows):
+            x1.check()
+            x1 = x1.materialise() if self.traceable or x2 is None else x1
         self._check(x1)
         if x2 is None:
             of_self = _jitted_self if self.traceable else _self

@@ -27,6 +27,11 @@ class MixtureKernel(Kernel):
     def traceable(self) -> bool:
         return all(kernel.traceable for kernel in self.kernels)
 
+    @property
+    def progress(self) -> str:
+        told = (kernel.progress for kernel in self.kernels)
+        return ", ".join(dict.fromkeys(filter(None, told)))
+
     def for_run(self, settled: Settled) -> Kernel:
         return replace(self, kernels=tuple(kernel.for_run(settled) for kernel in self.kernels))
 

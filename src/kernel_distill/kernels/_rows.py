@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from kernel_distill._errors import InputError
+
 Images = Float[np.ndarray, "n *shape"] | Float[Array, "n *shape"]
 
 
@@ -58,6 +60,14 @@ class Rows:
     @property
     def dtype(self) -> np.dtype:
         return np.dtype(self.precision or self.images.dtype)
+
+    def check(self) -> None:
+        """Raises InputError unless the images have all of these rows."""
+        wrong = self.indices[(self.indices < 0) | (self.indices >= len(self.images))]
+        if wrong.size:
+            raise InputError(
+                f"rows of images are numbered from 0 to {len(self.images) - 1}; got {wrong[0]}"
+            )
 
     def astype(self, dtype: Any) -> "Rows":
         """The same rows in another precision."""
