@@ -1,6 +1,7 @@
 """A Ray cluster on loopback addresses, for the tests marked `ray`."""
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -100,9 +101,11 @@ def kill(processes: list[int]) -> None:
             os.kill(process, signal.SIGKILL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
     """Three nodes to begin with, that this process is connected to."""
+    if importlib.util.find_spec("ray") is None:  # imported below, when its environment is made
+        pytest.skip("needs Ray: pip install 'kernel-distill[ray]'")
     before = {name: os.environ.get(name) for name in [*ENVIRONMENT, "PYTHONPATH", "RAY_ADDRESS"]}
     os.environ.update(ENVIRONMENT)
     os.environ.pop("RAY_ADDRESS", None)
@@ -110,18 +113,21 @@ def nodes() -> Iterator[Nodes]:
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
     sys.path.append(str(WORKERS))
     folder = tempfile.mkdtemp(prefix="kd-", dir="/tmp")  # the path of a socket must be short
-    ray = pytest.importorskip("ray")  # it reads the environment when it is imported
-    from kernel_distill.distributed._cluster import join
-
-    nodes = Nodes(folder)
+    closing = contextlib.ExitStack()
     try:
+        import ray
+
+        from kernel_distill.distributed._cluster import join
+
+        nodes = Nodes(folder)
+        closing.callback(nodes.close)
+        closing.callback(ray.shutdown)
         for _ in range(3):
             nodes.add()
         join(nodes.address, insecure=False)
         yield nodes
     finally:
-        ray.shutdown()
-        nodes.close()
+        closing.close()
         shutil.rmtree(folder, ignore_errors=True)
         sys.path.remove(str(WORKERS))
         for name, value in before.items():
@@ -134,7 +140,13 @@ def nodes() -> Iterator[Nodes]:
 @pytest.fixture
 def three(nodes: Nodes) -> Nodes:
     """As many nodes as at the beginning, whatever an earlier test has done to them."""
+    import ray
+
     nodes.wake()
+    alive = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    for node in list(nodes.nodes):
+        if node.node_ip_address not in alive:  # frozen for so long that it was given up
+            nodes.kill(node)
     while len(nodes.nodes) < 3:
         nodes.add()
     return nodes

@@ -1,6 +1,11 @@
 """Blocks computed by the workers of a Ray cluster equal those computed here."""
 
 import functools
+import os
+import re
+import subprocess
+import sys
+import threading
 from typing import Any
 
 import jax
@@ -151,8 +156,10 @@ def test_groups_are_measured_as_a_run_starts_and_stay(
 @pytest.mark.parametrize(
     ("broken", "error", "message"),
     [
-        ("raises", PoolError, r"failed on worker {worker} at {node}: (?s:.*)this kernel is broken"),
-        ("nan", NumericalError, r"has values that are not finite, on worker {worker} at {node}"),
+        # on cpu: where there are GPUs too, which all workers of a machine would share
+        ("raises", PoolError, "failed on {here}: (?s:.*)this kernel is broken, on cpu"),
+        ("nan values", NumericalError, "has values that are not finite, on {here}; likely causes"),
+        ("nan pull", NumericalError, "has derivatives that are not finite, on {here}; likely"),
     ],
 )
 def test_a_kernel_that_is_broken(
@@ -164,13 +171,51 @@ def test_a_kernel_that_is_broken(
     log = tmp_path / "log"
     kernel = WatchedKernel(FC.architecture, FC.kind, FC, str(log), 0.2, broken)
     pool = distributed.on_ray(kernel, group=GROUP)
-    message = message.format(worker=r"\d+", node=r"127\.0\.0\.\d+")
+    message = message.format(here=r"worker \d+ at 127\.0\.0\.\d+")
     with pytest.raises(
         error, match=r"^the tile \[\d+:\d+, \d+:\d+\] of the 20 x 6 block " + message
-    ):
-        pool(images(20, 0, "float32"), images(6, 1, "float32"))
+    ) as raised:
+        jax.grad(lambda *x: pool(*x).sum())(images(20, 0, "float32"), images(6, 1, "float32"))
+    if broken == "raises":
+        assert "watched_kernel.py" in "".join(raised.value.__notes__)
     begun = [line.split()[2] for line in log.read_text().splitlines() if line.startswith("begin")]
-    assert len(begun) == len(set(begun)) <= 6  # as many as are sent out at first, of ten
+    # as many as are sent out at first, of ten; after all of the ten values
+    assert len(begun) == len(set(begun)) <= 6 + 10 * (broken == "nan pull")
+
+
+@pytest.mark.usefixtures("three")
+def test_a_network_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its program is compiled once in a worker, however many jobs that is sent."""
+    from kernel_distill.distributed._cluster import RayCluster
+
+    stax = kernels.neural_tangents().stax
+    kernel = kernels.from_stax(*stax.serial(stax.Flatten(), stax.Dense(1), stax.Erf()))
+    first = []
+    result = RayCluster.result
+
+    def watch(self: Any, ticket: Any) -> Any:
+        done = result(self, ticket)
+        first.append(done.first)
+        return done
+
+    monkeypatch.setattr(RayCluster, "result", watch)
+    pool = distributed.on_ray(kernel, group=GROUP)
+    x = images(20, 0, "float32"), images(6, 1, "float32")
+    np.testing.assert_allclose(pool(*x), kernel(*x), rtol=1e-5)
+    assert len(first) == 10
+    assert sum(first) < 10 / 2  # there are three workers
+
+
+@pytest.mark.usefixtures("three")
+def test_a_kernel_that_cannot_be_sent() -> None:
+    lock = threading.Lock()
+
+    def holds_it(*x: Any) -> Any:
+        return lock, x
+
+    network = kernels.from_stax(holds_it, holds_it, holds_it)
+    with pytest.raises(InputError, match="StaxKernel cannot be pickled, to be sent to workers"):
+        distributed.on_ray(network, group=GROUP)(images(2, 0, "float32"), images(2, 1, "float32"))
 
 
 @pytest.mark.usefixtures("three")
@@ -192,7 +237,66 @@ def test_numbers_that_are_not_finite() -> None:
         pool(distributed.Rows(x, np.array([0, 2])), images(2, 1, "float32"))
 
 
-@pytest.mark.usefixtures("three")
-def test_already_connected() -> None:
-    with pytest.raises(InputError, match="connected to a Ray cluster already"):
+def test_already_connected(three: Any) -> None:
+    with pytest.raises(InputError, match=r"connected to a Ray cluster already, at 127\.0\.0\.2:"):
         distributed.on_ray(FC, "127.0.0.2:1234")
+    distributed.on_ray(FC, three.address)  # a cell of a notebook that is run again
+
+
+JOIN = """
+import sys
+from kernel_distill import _errors, distributed, kernels
+try:
+    distributed.on_ray(kernels.FullyConnected().kernel(), sys.argv[1])
+except _errors.InputError as error:
+    print(error)
+"""
+
+
+def test_a_wrong_token(three: Any) -> None:
+    assert re.search(
+        rf"^no Ray cluster can be joined at '{three.address}': .*[Aa]uthentication token",
+        in_a_process(JOIN, three.address, RAY_AUTH_TOKEN="another"),
+    )
+
+
+@pytest.mark.usefixtures("three")
+def test_an_address_where_nothing_listens() -> None:
+    said = in_a_process(JOIN, "127.0.0.2:9")
+    assert said.startswith("no Ray cluster can be joined at '127.0.0.2:9': ")
+
+
+LOCAL = """
+import jax.numpy as jnp, ray
+from kernel_distill import _errors, distributed, kernels
+x = jnp.ones((2, 3))
+kernel = kernels.FullyConnected().kernel()
+for _ in range(2):
+    pool = distributed.on_ray(kernel, "local", group=2)
+    assert distributed.on_ray(kernel, "local", group=2)(x, x).shape == (2, 2)
+    ray.shutdown()
+try:
+    pool(x, x)
+except _errors.PoolError as error:
+    print(error)
+"""
+
+
+def test_clusters_one_after_another() -> None:
+    """With one token: Ray remembers the first. What is over stays so."""
+    said = in_a_process(LOCAL, RAY_AUTH_TOKEN=None, RAY_AUTH_MODE=None)
+    assert said == "the connection to the Ray cluster was lost: ray.shutdown() was called\n"
+
+
+def in_a_process(program: str, *arguments: str, **changed: str | None) -> str:
+    """What it prints, with an environment in which some variables are changed."""
+    environment = {name: text for name, text in (os.environ | changed).items() if text is not None}
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=200,
+    )
+    return ended.stdout

@@ -25,6 +25,7 @@ import pytest
 from kernel_distill import distributed, kernels, kip
 from kernel_distill._errors import PoolError
 from kernel_distill.artefact import Run
+from kernel_distill.distributed._pool import Pool
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("without_pictures")]
 
@@ -196,6 +197,18 @@ def test_a_worker_freezes(three: Any, watched: Watched, whole: Ended, tiny: Any)
     assert_same(disturbed, whole)
     assert disturbed.again > 0
     assert disturbed.seconds < whole.seconds + DEADLINE + 10
+
+
+def test_a_worker_freezes_while_no_core_is_idle(
+    three: Any, watched: Watched, whole: Ended, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a block that is long enough: then nothing but the deadline has its work done again."""
+    monkeypatch.setattr(Pool, "_use_idle_cores", lambda pool, block: None)
+    with watched.fault(three.freeze):
+        disturbed = watched.distil(tiny, deadline=DEADLINE)
+    assert_same(disturbed, whole)
+    assert disturbed.again > 0
+    assert DEADLINE < disturbed.seconds < whole.seconds + DEADLINE + 10
 
 
 def test_a_raylet_freezes(three: Any, watched: Watched, whole: Ended, tiny: Any) -> None:

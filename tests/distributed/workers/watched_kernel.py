@@ -23,13 +23,13 @@ class WatchedKernel(Kernel):
         kernel: the other one.
         log: a file; a line is "begin" or "end", a process, and what tells tiles apart.
         seconds: that a tile takes.
-        broken: whether it raises an error, or gives numbers that are none.
+        broken: whether it raises an error, or gives numbers that are none, or derivatives.
     """
 
     kernel: Kernel
     log: str
     seconds: float = 0.0
-    broken: Literal["", "raises", "nan"] = ""
+    broken: Literal["", "raises", "nan values", "nan pull"] = ""
 
     def cross(self, x1: Array, x2: Array) -> Array:
         return _watched(self, self.kernel.cross(x1, x2), x1, x2)
@@ -47,10 +47,10 @@ class WatchedKernel(Kernel):
         with open(self.log, "a", buffering=1) as file:
             file.write(f"begin {os.getpid()} {tile}\n")
             if self.broken == "raises":
-                raise ValueError("this kernel is broken")
+                raise ValueError(f"this kernel is broken, on {jax.config.jax_platforms}")
             time.sleep(self.seconds)
             file.write(f"end {os.getpid()} {tile}\n")
-        return np.asarray(np.nan if self.broken == "nan" else 0.0, x[0].dtype)
+        return np.asarray(np.nan if self.broken == f"nan {what}" else 0.0, x[0].dtype)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
