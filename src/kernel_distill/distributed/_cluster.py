@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -166,9 +167,13 @@ def join(address: str | None, *, insecure: bool) -> RayCluster:
                 ray.init(LOCAL, include_dashboard=False, **quiet, **_loopback("127.0.0.2"))
         else:
             try:
+                _check_listening(address)
                 ray.init(address, **quiet, **_loopback(address.rpartition(":")[0]))
-            except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
-                raise InputError(f"no Ray cluster can be joined at {address!r}: {error}") from error
+            except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
+                raise InputError(
+                    f"no Ray cluster can be joined at {address!r}: {_in_short(error)}. Check that "
+                    "one runs there (ray status), and that the token is its own."
+                ) from error
     _joined[address] = ray.get_runtime_context().gcs_address
     return RayCluster()
 
@@ -191,6 +196,13 @@ def _check_address(address: str, *, insecure: bool, imported: bool) -> None:
             "before Ray is imported, as for its nodes (ray get-auth-token --generate makes one). "
             "In a network where nobody else is: insecure=True, --insecure."
         )
+
+
+def _check_listening(address: str) -> None:
+    """Raises OSError where nothing does: Ray would try again for a quarter of an hour."""
+    host, colon, port = address.rpartition(":")
+    if colon:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _token_there() -> bool:
