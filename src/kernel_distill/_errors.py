@@ -1,7 +1,9 @@
 """The errors that a user can act on: each says what was required, what was got, what to do."""
 
 import difflib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class KernelDistillError(Exception):
@@ -26,6 +28,26 @@ class StorageError(KernelDistillError, OSError):
 
 class NumericalError(KernelDistillError, FloatingPointError):
     """A solve or a loss is not finite."""
+
+
+class MissingExtraError(KernelDistillError, ImportError):
+    """Something was asked for that needs packages which are installed on demand only."""
+
+
+class PoolError(KernelDistillError, RuntimeError):
+    """The workers of a pool are gone, or one of them failed."""
+
+
+@contextmanager
+def saved_in(path: os.PathLike[str] | None) -> Iterator[None]:
+    """Has a PoolError of the block say where the run is that can go on; None: there is none."""
+    try:
+        yield
+    except PoolError as error:
+        if path is None:
+            raise
+        saved = f"The state of the run is saved in {path}: go on from there with --resume."
+        raise PoolError(f"{error} {saved}") from error
 
 
 def unknown_name(what: str, name: str, known: Iterable[str], *, hint: str = "") -> UnknownNameError:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from kernel_distill._errors import InputError
 from kernel_distill.artefact import Distilled
 from kernel_distill.data import Split, one_hot
-from kernel_distill.kernels import Kernel, RidgeRegression, from_metadata, ridge_regression
+from kernel_distill.kernels import Kernel, RidgeRegression, Rows, from_metadata, ridge_regression
 
 Precision = Literal["float32", "float64"]
 Images = Float[np.ndarray, "n *shape"]
@@ -110,12 +110,7 @@ def measure_labels(
         support = jnp.asarray(support_images, precision)
         labels = jnp.concatenate([jnp.asarray(each) for each in several], axis=1)
         regression = ridge_regression(kernel(support), labels, ridge=ridge)
-        predictions = np.concatenate(
-            [
-                _predict(kernel, regression, support, block)
-                for block in _blocks(np.asarray(split.images, precision))
-            ]
-        )[: len(split)]
+        predictions = _predictions(kernel, regression, support, split.images, precision)
     return [_judged(each, split) for each in np.split(predictions, len(several), axis=1)]
 
 
@@ -140,15 +135,29 @@ def _blocks(images: Images, *, rows: int = 2000) -> list[Float[np.ndarray, "rows
     ]
 
 
+def _predictions(
+    kernel: Kernel,
+    regression: RidgeRegression,
+    support: Array,
+    images: Images,
+    precision: Precision,
+) -> Float[np.ndarray, "n class"]:
+    if not kernel.traceable:  # a pool divides the rows itself, and has the images already
+        rows = Rows(images, np.arange(len(images))).astype(precision)
+        return np.asarray(_prediction(kernel, regression, support, rows))
+    blocks = _blocks(np.asarray(images, precision))
+    predictions = [_predict(kernel, regression, support, block) for block in blocks]
+    return np.concatenate(predictions)[: len(images)]
+
+
 def _predict(
     kernel: Kernel, regression: RidgeRegression, support: Array, images: Images
 ) -> Float[np.ndarray, "n class"]:
-    predict = _jitted_prediction if kernel.traceable else _prediction
-    return np.asarray(predict(kernel, regression, support, images))
+    return np.asarray(_jitted_prediction(kernel, regression, support, images))
 
 
 def _prediction(
-    kernel: Kernel, regression: RidgeRegression, support: Array, images: Array | Images
+    kernel: Kernel, regression: RidgeRegression, support: Array, images: Array | Images | Rows
 ) -> Array:
     return regression.predict(kernel(images, support))
 

@@ -15,6 +15,12 @@ def test_kip(cli, own):
         assert text in outcome.out
 
 
+def test_a_run_on_a_cluster(cli, own):
+    outcome = cli("estimate", "kip", "--dataset", own, "--ray", "10.0.0.5:6379", "--group", 9)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "for this machine, not for the Ray cluster" in outcome.out
+
+
 def test_label_solve_with_the_config_of_a_run(cli, label_solve_run):
     path, _ = label_solve_run
     outcome = cli("estimate", "label-solve", "--config", path / "config.yaml")

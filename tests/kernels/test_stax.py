@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import cloudpickle
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -278,6 +279,17 @@ def test_from_stax() -> None:
     assert kernel.architecture.to_metadata() == {"name": "custom"}
     with pytest.raises(InputError, match=r"pass its kernel \(kernels.from_stax"):
         kernels.from_metadata(kernel.architecture.to_metadata())
+
+
+def test_a_network_that_is_sent_again_is_the_same() -> None:
+    stax = kernels.neural_tangents().stax
+    network = stax.serial(stax.Dense(1, W_std=1.5), stax.Sin(), stax.Dense(1))
+    kernel = kernels.from_stax(*network)
+    first, second = (cloudpickle.loads(cloudpickle.dumps(kernel)) for _ in range(2))
+    assert first == second
+    assert hash(first) == hash(second)
+    rows = images(4, 7).astype(np.float32)
+    np.testing.assert_array_equal(first(rows), kernel(rows))
 
 
 def test_a_network_without_a_readout() -> None:

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -28,6 +28,7 @@ from kernel_distill.artefact._distilled import Distilled
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
 RESULT = "result.json"
+SETTLED = "settled.json"
 CHECKPOINTS = "checkpoints"
 _LOCK = ".lock"
 _FILES = (
@@ -35,6 +36,7 @@ _FILES = (
     "preprocessing.npz",
     METRICS,
     RESULT,
+    SETTLED,
     "images.png",
     "curves.png",
     "labels.png",
@@ -42,7 +44,7 @@ _FILES = (
 # how to run, not what: they may differ when a run goes on
 _NOT_SETTINGS = frozenset({"out", "resume", "overwrite", "config"})
 # where to run: they are kept, for the same bits, and may differ too, on another machine
-_PLACE = frozenset({"devices", "tile", "memory"})
+_PLACE = frozenset({"devices", "tile", "memory", "ray", "group", "insecure"})
 # tells a run's folder from one of the user's own that happens to have a config.yaml
 _HEADER = "# Settings of a kernel-distill run; run it again with --config and this file.\n"
 
@@ -77,8 +79,8 @@ class Run:
         Args:
             path: new, empty, or the folder of a run where `resume` or `overwrite` is given.
             config: all settings, of what YAML can hold. When a run is resumed, `out`, `resume`,
-                `overwrite`, `config`, and `devices`, `tile`, `memory` at its top may differ,
-                nothing else.
+                `overwrite`, `config`, and what says where to run (`devices`, `tile`, `memory`,
+                `ray`, `group`, `insecure`) at its top may differ, nothing else.
             resume: go on with the run that is there.
             overwrite: begin anew. Removes what a run writes, and no other file.
             defaults: what settings were that a run of an earlier version, which is resumed, does
@@ -152,6 +154,37 @@ class Run:
             lines = path.read_bytes().splitlines(keepends=True)
             kept = [line for line in lines if (entry := _entry(line)) and entry["step"] <= step]
             write_atomically(path, b"".join(kept))
+
+    def settled(self, name: str, find: Callable[[], Any]) -> Any:
+        """What was found when the run first asked for `name`, and stays for the rest of it.
+
+        For what is measured on the machines that a run begins on, and decides on the bits of its
+        results: when the run goes on, it is not measured again.
+
+        Args:
+            name: of the value, in `settled.json`.
+            find: gives it, as something that JSON can hold; called where it is not there yet.
+
+        Raises:
+            DamagedFileError: the file is there and cannot be read.
+            StorageError: it could not be written.
+        """
+        path = self.path / SETTLED
+        try:
+            values = json.loads(path.read_bytes()) if path.exists() else {}
+            if not isinstance(values, dict):
+                raise ValueError(f"got {values!r}")
+        except (ValueError, OSError) as error:
+            raise DamagedFileError(
+                f"{path} is not the JSON that this run wrote there ({error}). Restore it from a "
+                "copy, or remove it: the run then goes on, to numbers that may differ in rounding."
+            ) from error
+        if name in values:
+            return values[name]
+        found = find()
+        text = json.dumps(values | {name: found}, indent=2, ensure_ascii=False)
+        write_atomically(path, (text + "\n").encode())
+        return found
 
     def save_distilled(self, distilled: Distilled) -> None:
         """Write `distilled.npz`."""

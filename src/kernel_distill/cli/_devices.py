@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from kernel_distill._errors import InputError
-from kernel_distill.distributed import on_mesh, tiled
+from kernel_distill.distributed import on_mesh, on_ray, tiled
 from kernel_distill.kernels import ConvolutionalKernel, Kernel, mixture
 
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -17,7 +17,8 @@ _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 @dataclass(frozen=True)
 class DeviceOptions:
-    """Where kernel blocks are computed. With the same of these, a run gives the same bits."""
+    """Where kernel blocks are computed. With the same of these, a run gives the same bits (on a
+    cluster, if --group is one of them)."""
 
     devices: Literal["all"] | int = "all"
     """How many of JAX's devices share them: GPUs, TPUs, or CPU cores."""
@@ -28,6 +29,17 @@ class DeviceOptions:
     memory: str | None = None
     """Instead of --tile: the memory that a tile may take on a device, such as 8GiB."""
 
+    ray: str | None = None
+    """In place of devices, the cores of a Ray cluster: auto (the one that this machine is a part
+    of), HOST:PORT, or local (started here)."""
+
+    group: int | None = None
+    """With --ray: how many pairs of images a core takes at a time. Without it, as many as are
+    measured to take a second as a run begins: it keeps to them, another run may not."""
+
+    insecure: bool = False
+    """Join a Ray cluster without a token: whoever reaches it can run code on it."""
+
     def __post_init__(self) -> None:
         if self.devices != "all" and self.devices < 1:
             raise InputError(f"devices must be all, or 1 or more; got {self.devices}")
@@ -36,6 +48,15 @@ class DeviceOptions:
                 "tile and memory say the same thing twice; "
                 f"got {self.tile} and {self.memory}: give one of them"
             )
+        if self.ray is not None and self.devices != "all":
+            raise InputError(
+                f"devices are those of this machine, and ray names a cluster; got {self.devices} "
+                f"and {self.ray}: give one of them"
+            )
+        if self.insecure and self.ray is None:
+            raise InputError("insecure is about a Ray cluster to join: give ray too")
+        if self.group is not None and self.ray is None:
+            raise InputError("group is about the cores of a Ray cluster: give ray too")
         self._block()
         self._bytes()
 
@@ -46,8 +67,13 @@ class DeviceOptions:
         the cores of a CPU; neural-tangents' take gigabytes for every device.
 
         Raises:
-            InputError: there are fewer devices.
+            InputError: there are fewer devices; there is no such cluster, or no token for it.
+            MissingExtraError: Ray is not installed.
         """
+        if self.ray is not None:
+            return on_ray(
+                self._in_tiles(kernel), self.ray, insecure=self.insecure, group=self.group
+            )
         if len(kernel.members) > 1:
             return mixture(*map(self.place, kernel.members))
         available = jax.devices()
@@ -58,9 +84,13 @@ class DeviceOptions:
             )
         cpu = available[0].platform == "cpu"
         shared = count > 1 and (isinstance(kernel, ConvolutionalKernel) or not cpu)
-        if self.tile is not None or self.memory is not None:
-            kernel = tiled(kernel, block=self._block(), memory=self._bytes())
+        kernel = self._in_tiles(kernel)
         return on_mesh(kernel, Mesh(np.asarray(available[:count]), ("rows",))) if shared else kernel
+
+    def _in_tiles(self, kernel: Kernel) -> Kernel:
+        if self.tile is None and self.memory is None:
+            return kernel
+        return tiled(kernel, block=self._block(), memory=self._bytes())
 
     def _block(self) -> tuple[int, int] | None:
         if self.tile is None:

@@ -49,7 +49,7 @@ def run_distillation(
     check(kernel, dataset, settings)
     # all that can be said against the input has been: from here on a run is begun, or overwritten
     with output.open(command, (data_settings, kernel_options, device_options, settings)) as run:
-        with progress_bar(f"{command} {dataset.name}") as report:
+        with progress_bar(f"{command} {dataset.name}", lambda: kernel.progress) as report:
             result = distill(
                 kernel,
                 dataset,

@@ -1,6 +1,6 @@
 """`kernel-distill estimate`"""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ import tyro
 from kernel_distill import data, kip, label_solve
 from kernel_distill.cli._devices import DeviceOptions
 from kernel_distill.cli._options import KernelOptions
-from kernel_distill.cli._show import table, waiting
+from kernel_distill.cli._show import line, table, waiting
 from kernel_distill.data import Settings as DataSettings
 
 
@@ -63,7 +63,9 @@ class Estimate:
 
     def run(self) -> None:
         of = self.run_of
-        kernel = of.devices.place(of.kernel.build())
+        # what a cluster has is known to those who run it
+        devices = replace(of.devices, ray=None, group=None, insecure=False)
+        kernel = devices.place(of.kernel.build())
         with waiting(f"loading and preprocessing {of.data.dataset}"):
             dataset = data.load(**vars(of.data))
         expect: Any = kip.estimate if isinstance(of, EstimateKip) else label_solve.estimate
@@ -76,6 +78,8 @@ class Estimate:
             ("memory of a kernel block", f"{found.memory / 2**20:.0f} MiB"),
         ]
         table(f"Expected on {dataset.name}", rows, ("what", "how much"))
+        if of.devices.ray is not None:
+            line("This is for this machine, not for the Ray cluster.")
 
 
 def _time(seconds: float) -> str:

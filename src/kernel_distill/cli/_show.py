@@ -1,6 +1,6 @@
 """What a person sees: a progress bar, a table, paths."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,33 @@ _SHOWN = {"loss": ("loss", "{:.5f}"), "validation_accuracy": ("validation", "{:.
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Report]:
-    """A bar with the loss, the validation accuracy and the time left; gives what to report to."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+def progress_bar(title: str, within: Callable[[], str] = str) -> Iterator[Report]:
+    """A bar with the loss, the validation accuracy and the time left; gives what to report to.
+
+    Args:
+        title: what stands before it.
+        within: says how far a step is, where that is known.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bar
+
+    class Within(ProgressColumn):
+        def render(self, task: Task) -> str:
+            del task
+            return within()
 
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        Within(),
         TextColumn("{task.fields[metrics]}"),
         TimeRemainingColumn(),
         TextColumn("left"),

@@ -15,9 +15,14 @@ _SMALLEST_CROP = 3 / 4  # of height and width
 
 
 def augment(
-    key: Key[Array, ""], images: Float[Array, "n height width channel"], *, names: Sequence[str]
+    key: Key[Array, ""],
+    images: Float[Array, "n height width channel"],
+    *,
+    names: Sequence[str],
+    first: Int[Array, ""] | int = 0,
+    total: int | None = None,
 ) -> Float[Array, "n height width channel"]:
-    """Change each image at random, each on its own; can be jitted (`names` static).
+    """Change each image at random, each on its own; can be jitted (`names` and `total` static).
 
     What comes in from outside an image repeats its rim: a grey image with an empty background keeps
     it, where the mean of the preprocessed images would frame it.
@@ -33,6 +38,8 @@ def augment(
             "rotate": by up to 15 degrees about the centre, bilinear;
             "crop": a part of 3/4 to the whole of height and width (the same share of both),
             anywhere in the image, enlarged to the image's size, bilinear.
+        first: where in a larger batch these images stand; they are changed as they are in there.
+        total: how many images the batch has; None: these alone.
 
     Raises:
         InputError: an unknown or repeated name (with the nearest known ones); not images.
@@ -46,7 +53,9 @@ def augment(
     for name in names:
         # by name and not by position: adding one augmentation leaves the others' draws alone
         key_of_name = jax.random.fold_in(key, list(_AUGMENTATIONS).index(name))
-        keys = jax.random.split(key_of_name, len(images))
+        keys = jax.random.split(key_of_name, len(images) if total is None else total)
+        if total is not None:
+            keys = jax.lax.dynamic_slice_in_dim(keys, first, len(images))
         images = jax.vmap(_AUGMENTATIONS[name])(keys, images)
     return images
 

@@ -45,6 +45,15 @@ class Chunks:
         """The first row of chunk k."""
         return jnp.minimum(k * self.size, self.rows - self.size)
 
+    def span(self, k: int) -> tuple[int, int]:
+        """The first row of chunk k, and the one after its last, as numbers of Python's."""
+        first = min(k * self.size, self.rows - self.size)
+        return first, first + self.size
+
+    def repeated(self, k: int) -> int:
+        """How many rows of chunk k the one before it holds already."""
+        return k * self.size - self.span(k)[0]
+
     def take(self, x: Float[Array, "n *shape"], k: Index) -> Float[Array, "size *shape"]:
         """Chunk k."""
         return jax.lax.dynamic_slice_in_dim(x, self.start(k), self.size)

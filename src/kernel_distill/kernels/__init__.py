@@ -9,6 +9,8 @@ from kernel_distill.kernels._architectures import from_metadata as from_metadata
 from kernel_distill.kernels._architectures import named as named
 from kernel_distill.kernels._convolutional import ConvolutionalKernel as ConvolutionalKernel
 from kernel_distill.kernels._kernel import Kernel as Kernel
+from kernel_distill.kernels._kernel import Settled as Settled
+from kernel_distill.kernels._kernel import check_finite as check_finite
 from kernel_distill.kernels._layers import Activation as Activation
 from kernel_distill.kernels._layers import AveragePooling as AveragePooling
 from kernel_distill.kernels._layers import Convolution as Convolution
@@ -21,4 +23,5 @@ from kernel_distill.kernels._ridge import UNSTABLE as UNSTABLE
 from kernel_distill.kernels._ridge import RidgeRegression as RidgeRegression
 from kernel_distill.kernels._ridge import fit as fit
 from kernel_distill.kernels._ridge import ridge_regression as ridge_regression
+from kernel_distill.kernels._rows import Rows as Rows
 from kernel_distill.kernels._stax import from_stax as from_stax

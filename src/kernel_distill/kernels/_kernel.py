@@ -1,6 +1,7 @@
 """The contract of a kernel: what every implementation and every wrapper offers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,8 +11,11 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill._errors import InputError, unknown_name
+from kernel_distill.kernels._rows import Rows
 
 KernelKind = Literal["ntk", "nngp"]
+Settled = Callable[[str, Callable[[], Any]], Any]
+"""Given a name and a way to find its value: the value, found once in a run and kept from then."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,11 @@ class Kernel(ABC):
         return True
 
     @property
+    def progress(self) -> str:
+        """How far a block is that takes long, in words; nothing where that is not known."""
+        return ""
+
+    @property
     def members(self) -> tuple["Kernel", ...]:
         """The kernels that `at` draws from: this one alone, unless it is a mixture."""
         return (self,)
@@ -66,15 +75,25 @@ class Kernel(ABC):
         del key
         return self
 
+    def for_run(self, settled: Settled) -> "Kernel":
+        """The kernel for a run: itself, unless something about it is settled when a run starts.
+
+        Args:
+            settled: `artefact.Run.settled`.
+        """
+        del settled
+        return self
+
     def __call__(
         self,
-        x1: Float[Array, "n1 *shape"] | Float[np.ndarray, "n1 *shape"],
+        x1: Float[Array, "n1 *shape"] | Float[np.ndarray, "n1 *shape"] | Rows,
         x2: Float[Array, "n2 *shape"] | Float[np.ndarray, "n2 *shape"] | None = None,
     ) -> Float[Array, "n1 n2"]:
         """The kernel block of `x1` with `x2`, or of `x1` with itself.
 
         Args:
-            x1: images [n1, height, width, channel], or rows [n1, feature].
+            x1: images [n1, height, width, channel], or rows [n1, feature]; or the numbers of some
+                (`Rows`), which spares a pool of workers the images.
             x2: the same for n2; None: `x1` with itself.
 
         Returns:
@@ -84,11 +103,15 @@ class Kernel(ABC):
         Raises:
             InputError: the arguments are neither float32 nor float64, not finite (where they are
                 known, not traced), of different shapes but for the number of rows, or do not fit
-                the architecture.
+                the architecture; `Rows` are asked for that are not there.
         """
+        if isinstance(x1, Rows):
+            x1.check()
+            x1 = x1.materialise() if self.traceable or x2 is None else x1
         self._check(x1)
         if x2 is None:
-            return _jitted_self(self, jnp.asarray(x1))
+            of_self = _jitted_self if self.traceable else _self
+            return of_self(self, jnp.asarray(x1))
         self._check(x2)
         if x1.shape[1:] != x2.shape[1:]:
             raise InputError(
@@ -96,9 +119,11 @@ class Kernel(ABC):
                 f"got {x1.shape[1:]} and {x2.shape[1:]}"
             )
         dtype = jnp.result_type(x1.dtype, x2.dtype)  # what computes a block looks at one of them
-        return _jitted_cross(self, jnp.asarray(x1, dtype), jnp.asarray(x2, dtype))
+        x1 = x1.astype(dtype) if isinstance(x1, Rows) else jnp.asarray(x1, dtype)
+        cross = _jitted_cross if self.traceable else _cross
+        return cross(self, x1, jnp.asarray(x2, dtype))
 
-    def _check(self, x: Float[Array, "n *shape"] | Float[np.ndarray, "n *shape"]) -> None:
+    def _check(self, x: Float[Array, "n *shape"] | Float[np.ndarray, "n *shape"] | Rows) -> None:
         if x.dtype not in ("float32", "float64"):
             raise InputError(
                 f"a kernel takes floating point images, float32 or float64; got {x.dtype}. "
@@ -110,15 +135,9 @@ class Kernel(ABC):
                 f"none of them empty; got shape {x.shape}"
             )
         self.architecture.check_images(x.shape[1:])
-        if not isinstance(x, jax.core.Tracer):  # inside a traced function nobody knows yet
-            known = np.asarray(x)
-            finite = np.isfinite(known)
-            if not finite.all():
-                position = np.argwhere(~finite)[0].tolist()
-                raise InputError(
-                    f"a kernel takes finite numbers; got {known[tuple(position)]} at {position}. "
-                    "Replace or leave out such rows."
-                )
+        # inside a traced function nobody knows yet; rows of images are looked at when they are sent
+        if not isinstance(x, jax.core.Tracer | Rows):
+            check_finite(np.asarray(x))
 
     @abstractmethod
     def cross(
@@ -131,18 +150,31 @@ class Kernel(ABC):
         """The kernel of a set with itself; arguments are checked already."""
 
 
+def _cross(
+    kernel: Kernel, x1: Float[Array, "n1 *shape"] | Rows, x2: Float[Array, "n2 *shape"]
+) -> Float[Array, "n1 n2"]:
+    return kernel.cross(x1, x2)  # type: ignore[arg-type]  # rows only to a pool, which takes them
+
+
+def _self(kernel: Kernel, x: Float[Array, "n *shape"]) -> Float[Array, "n n"]:
+    return kernel.of_self(x)
+
+
 # jitted here, once for all: step by step, neural-tangents takes many times as long, and the
 # closed forms want their elementwise parts fused
-@jax.jit
-def _jitted_cross(
-    kernel: Kernel, x1: Float[Array, "n1 *shape"], x2: Float[Array, "n2 *shape"]
-) -> Float[Array, "n1 n2"]:
-    return kernel.cross(x1, x2)
+_jitted_cross = jax.jit(_cross)
+_jitted_self = jax.jit(_self)
 
 
-@jax.jit
-def _jitted_self(kernel: Kernel, x: Float[Array, "n *shape"]) -> Float[Array, "n n"]:
-    return kernel.of_self(x)
+def check_finite(x: Float[np.ndarray, "n *shape"]) -> None:
+    """Raises InputError where a number is none, or infinite."""
+    finite = np.isfinite(x)
+    if not finite.all():
+        position = np.argwhere(~finite)[0].tolist()
+        raise InputError(
+            f"a kernel takes finite numbers; got {x[tuple(position)]} at {position}. "
+            "Replace or leave out such rows."
+        )
 
 
 def check_kind(kind: str) -> None:

@@ -1,12 +1,12 @@
 """Several kernels at once, one drawn for each step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill._errors import InputError
-from kernel_distill.kernels._kernel import Kernel
+from kernel_distill.kernels._kernel import Kernel, Settled
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,14 @@ class MixtureKernel(Kernel):
     @property
     def traceable(self) -> bool:
         return all(kernel.traceable for kernel in self.kernels)
+
+    @property
+    def progress(self) -> str:
+        told = (kernel.progress for kernel in self.kernels)
+        return ", ".join(dict.fromkeys(filter(None, told)))
+
+    def for_run(self, settled: Settled) -> Kernel:
+        return replace(self, kernels=tuple(kernel.for_run(settled) for kernel in self.kernels))
 
     def at(self, key: PRNGKeyArray) -> Kernel:
         member = self.kernels[int(jax.random.randint(key, (), 0, len(self.kernels)))]

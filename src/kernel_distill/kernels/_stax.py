@@ -2,6 +2,7 @@
 
 import functools
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -20,7 +21,11 @@ from kernel_distill.kernels._neural_tangents_import import neural_tangents
 
 @dataclass(frozen=True)
 class CustomArchitecture:
-    """A network given by the three functions of `neural_tangents.stax`."""
+    """A network given by the three functions of `neural_tangents.stax`.
+
+    Those are functions within functions, which compare by identity. Sent to another process it is
+    one object there, however often it arrives: programs compiled for it serve again.
+    """
 
     init_fn: Callable[..., Any]
     apply_fn: Callable[..., Any]
@@ -34,6 +39,21 @@ class CustomArchitecture:
     def to_metadata(self) -> dict[str, Any]:
         """Functions cannot be written to a file: artefacts say "custom"."""
         return {"name": self.name}
+
+    def __reduce__(self) -> tuple[Callable[[bytes], "CustomArchitecture"], tuple[bytes]]:
+        return _revived, (self._pickled,)
+
+    @functools.cached_property
+    def _pickled(self) -> bytes:
+        import cloudpickle
+
+        return cloudpickle.dumps((self.init_fn, self.apply_fn, self.kernel_fn))
+
+
+@functools.cache
+def _revived(pickled: bytes) -> CustomArchitecture:
+    neural_tangents()  # before the functions import it themselves, on a JAX that is not prepared
+    return CustomArchitecture(*pickle.loads(pickled))  # from this project's own processes
 
 
 # bytes of one covariance of a tile: neural-tangents holds about five of them at a time, and the

@@ -7,18 +7,25 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from kernel_distill._errors import NumericalError
+from kernel_distill._errors import NumericalError, PoolError, saved_in
 from kernel_distill._interrupt import HeldSignals, held_signals
 from kernel_distill._settings import Progress, Report, log_spaced, make_settings
 from kernel_distill.artefact import Checkpoint, Run, pack, unpack
 from kernel_distill.data import ClassBalanced, Dataset, one_hot
 from kernel_distill.evaluation import measure
-from kernel_distill.kernels import UNSTABLE, Kernel
+from kernel_distill.kernels import UNSTABLE, Kernel, Rows
 from kernel_distill.kip._optimizers import make_optimizer, make_schedule
 from kernel_distill.kip._settings import Settings
-from kernel_distill.kip._step import Support, Update, jitted_step, natural_batch, step
+from kernel_distill.kip._step import (
+    Augmentation,
+    Support,
+    Update,
+    jitted_step,
+    natural_batch,
+    step,
+)
 from kernel_distill.results import Outcome, Result, finish
 from kernel_distill.supports import check, real_support
 
@@ -51,16 +58,19 @@ def distill(
     Raises:
         InputError: a setting is out of range, or more images are asked for than there are.
         NumericalError: the loss is not finite; the last finite state is saved.
+        PoolError: the workers of the kernel's pool are gone, or one failed; the state is saved.
         Interrupted: Ctrl-C or SIGTERM arrived; the state is saved.
     """
     from threadpoolctl import threadpool_limits
 
     chosen = make_settings(Settings, settings)
     size = check(kernel, data, chosen)
+    kernel = kernel.for_run(run.settled) if run else kernel
     # LAPACK's threads would go on spinning after each small factorisation, beside the products
     # of large matrices that XLA computes on the same cores: a quarter of a step's time
     lapack = threadpool_limits(limits=1, user_api="blas")
-    with lapack, jax.enable_x64(True), held_signals() as held:
+    told = saved_in(run.path if run else None)
+    with told, lapack, jax.enable_x64(True), held_signals() as held:
         process = _Distillation(
             kernel, data, settings=chosen, size=size, key=key, run=run, report=report
         )
@@ -176,11 +186,17 @@ class _Distillation:
             if held.received is not None:
                 self._save(state, keep=False)
                 held.raise_if_received()
-            state = self._stepped(state)
-            if log_spaced(state.step) or state.step == self._settings.steps:
-                state = self._validated(state)
-            elif time.monotonic() - self._saved_at > 120:
+            try:
+                following = self._stepped(state)
+                if log_spaced(following.step) or following.step == self._settings.steps:
+                    following = self._validated(following)
+                elif time.monotonic() - self._saved_at > 120:
+                    self._save(following, keep=False)
+            except PoolError:
+                # not the state that was to be validated: its validation would be left out
                 self._save(state, keep=False)
+                raise
+            state = following
         if self._data.validation.labels.size == 0:
             state = replace(state, best=state.support, best_step=state.step)
         return Outcome(
@@ -219,25 +235,24 @@ class _Distillation:
         batch = self._targets.draw(batch_key, batch_size)
         fraction = self._settings.augment_fraction if self._settings.augment else 0.0
         augmented = fraction > float(jax.random.uniform(chance_key, (), jnp.float32))
+        augment_key = augment_key if augmented else None
         kernel = self._kernel.at(kernel_key)
         take_step = jitted_step if kernel.traceable else step
-        support, optimizer_state, metrics = take_step(
-            kernel,
-            self._update,
-            state.support,
-            state.optimizer_state,
-            images=natural_batch(
-                self._images,
-                jnp.asarray(batch),
-                augment_key=augment_key if augmented else None,
-                names=self._settings.augment,
-            ),
-            classes=jnp.asarray(self._data.train.labels[batch]),
-            noise=self._noise,
-            label_solve_rate=jnp.asarray(self._label_schedule(state.step), jnp.float64)
-            if self._settings.label_solve_rate
-            else None,
-        )
+        try:
+            support, optimizer_state, metrics = take_step(
+                kernel,
+                self._update,
+                state.support,
+                state.optimizer_state,
+                images=self._batch(kernel, batch, augment_key),
+                classes=jnp.asarray(self._data.train.labels[batch]),
+                noise=self._noise,
+                label_solve_rate=jnp.asarray(self._label_schedule(state.step), jnp.float64)
+                if self._settings.label_solve_rate
+                else None,
+            )
+        except NumericalError as error:  # of a pool's worker
+            self._fail(state, str(error))
         if not bool(metrics.pop("finite")):
             self._fail(
                 state,
@@ -255,6 +270,18 @@ class _Distillation:
             self._run.log(step=following.step, **measured)
         self._tell(following, measured)
         return following
+
+    def _batch(
+        self, kernel: Kernel, batch: Int[np.ndarray, "t"], augment_key: PRNGKeyArray | None
+    ) -> Any:
+        """The natural images of a step; their numbers, where workers have the images already."""
+        names = self._settings.augment
+        if kernel.traceable:
+            return natural_batch(
+                self._images, jnp.asarray(batch), augment_key=augment_key, names=names
+            )
+        change = None if augment_key is None else Augmentation.of(augment_key, names)
+        return Rows(self._images, batch, change)
 
     def _fail(self, state: _State, what: str) -> NoReturn:
         saved = ""

@@ -6,10 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from kernel_distill.data import augment
-from kernel_distill.kernels import Kernel, fit
+from kernel_distill.kernels import Kernel, Rows, fit
 
 Support = dict[str, Float[Array, "s ..."]]
 
@@ -53,10 +54,40 @@ def natural_batch(
     return target if augment_key is None else augment(augment_key, target, names=names)
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """What `natural_batch` does to images at random, for `Rows`: to a part of a batch, anywhere.
+
+    Attributes:
+        key: the data of the random key.
+        implementation: its implementation.
+        names: see `data.augment`.
+    """
+
+    key: tuple[int, ...]
+    implementation: str
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, key: PRNGKeyArray, names: tuple[str, ...]) -> "Augmentation":
+        data = np.asarray(jax.random.key_data(key)).tolist()
+        return cls(tuple(data), str(jax.random.key_impl(key)), names)
+
+    def __call__(
+        self, images: Float[Array, "n *shape"], *, first: int, total: int
+    ) -> Float[Array, "n *shape"]:
+        data = jnp.asarray(self.key, jnp.uint32)
+        key = jax.random.wrap_key_data(data, impl=self.implementation)
+        return _augmented(key, images, names=self.names, first=first, total=total)
+
+
+_augmented = functools.partial(jax.jit, static_argnames=("names", "total"))(augment)
+
+
 def loss(
     kernel: Kernel,
     support: Support,
-    images: Float[Array, "t *shape"],
+    images: Float[Array, "t *shape"] | Rows,
     labels: Float[Array, "t class"],
     *,
     ridge: float,
@@ -101,7 +132,7 @@ def step(
     support: Support,
     optimizer_state: Any,
     *,
-    images: Float[Array, "t *shape"],
+    images: Float[Array, "t *shape"] | Rows,
     classes: Int[Array, "t"],
     noise: Bool[Array, "s *shape"] | None,
     label_solve_rate: Float[Array, ""] | None,

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from kernel_distill._errors import NumericalError
+from kernel_distill._errors import NumericalError, PoolError, saved_in
 from kernel_distill._interrupt import HeldSignals, held_signals
 from kernel_distill._settings import Progress, Report, log_spaced, make_settings
 from kernel_distill.artefact import Run
 from kernel_distill.data import Dataset, one_hot
-from kernel_distill.kernels import UNSTABLE, Kernel, RidgeRegression, ridge_regression
+from kernel_distill.kernels import UNSTABLE, Kernel, RidgeRegression, Rows, ridge_regression
 from kernel_distill.label_solve import _least_squares as least_squares
 from kernel_distill.label_solve._settings import Settings
 from kernel_distill.results import Outcome, Result, finish
@@ -47,11 +47,14 @@ def distill(
     Raises:
         InputError: a setting is out of range, or more images are asked for than there are.
         NumericalError: the regression or the solution is not finite.
+        PoolError: the workers of the kernel's pool are gone, or one failed; the state is saved.
         Interrupted: Ctrl-C or SIGTERM arrived; the state is saved.
     """
     chosen = make_settings(Settings, settings)
     size = check(kernel, data, chosen)
-    with jax.enable_x64(True), held_signals() as held:
+    kernel = kernel.for_run(run.settled) if run else kernel
+    told = saved_in(run.path if run else None)
+    with told, jax.enable_x64(True), held_signals() as held:
         process = _Solve(kernel, data, settings=chosen, size=size, key=key, run=run, report=report)
         outcome = process.go_on(held)
         held.raise_if_received()
@@ -98,13 +101,19 @@ class _Solve:
         done, triangle, seconds = self._restored()
         saved_at = begin = time.monotonic()
         while done < self._blocks:
-            weights = self._weights(regression, done)
-            if not bool(jnp.isfinite(weights).all()):
+            try:
+                weights = self._weights(regression, done)
+                if not bool(jnp.isfinite(weights).all()):
+                    raise NumericalError(
+                        f"the kernel of block {done} is not finite: the preprocessed images are "
+                        f"too large for {self._settings.precision}; standardise them"
+                    )
+            except (NumericalError, PoolError) as error:
                 self._save(done, triangle, seconds)
-                raise NumericalError(
-                    f"the kernel of block {done} is not finite: the preprocessed images are too "
-                    f"large for {self._settings.precision}; standardise them"
-                )
+                if self._run and isinstance(error, NumericalError):
+                    saved = f"The state after {done} blocks is saved in {self._run.path}."
+                    raise NumericalError(f"{error}. {saved}") from error
+                raise
             triangle = least_squares.absorb(triangle, weights, self._targets(done))
             done += 1
             seconds, begin = seconds + time.monotonic() - begin, time.monotonic()
@@ -157,11 +166,13 @@ class _Solve:
         return slice(block * self._settings.block_size, (block + 1) * self._settings.block_size)
 
     def _weights(self, regression: RidgeRegression, block: int) -> Float[Array, "n s"]:
-        images = self._data.train.images[self._rows(block)]
-        weigh = _jitted_weights if self._kernel.traceable else _weights
-        return weigh(
-            self._kernel, regression, jnp.asarray(images, self._settings.precision), self._support
-        )
+        images, rows = self._data.train.images, self._rows(block)
+        if self._kernel.traceable:
+            block_images = jnp.asarray(images[rows], self._settings.precision)
+            return _jitted_weights(self._kernel, regression, block_images, self._support)
+        numbers = np.arange(len(images))[rows]
+        wanted = Rows(images, numbers).astype(self._settings.precision)
+        return _weights(self._kernel, regression, wanted, self._support)
 
     def _targets(self, block: int) -> Float[Array, "n class"]:
         labels = self._data.train.labels[self._rows(block)]
@@ -186,7 +197,7 @@ class _Solve:
 def _weights(
     kernel: Kernel,
     regression: RidgeRegression,
-    images: Float[Array, "n *shape"],
+    images: Float[Array, "n *shape"] | Rows,
     support: Float[Array, "s *shape"],
 ) -> Float[Array, "n s"]:
     return regression.weights(kernel(images, support))
