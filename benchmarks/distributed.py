@@ -157,8 +157,8 @@ def throughput_section(
         "",
         "## Two workers",
         "",
-        f"Of one core each. ConvNet, {arguments.rows} natural images of 32x32x3 with {arguments.columns} support "
-        "images, and the gradient in these.",
+        f"Of one core each. ConvNet, {arguments.rows} natural images of 32x32x3 with "
+        f"{arguments.columns} support images, and the gradient in these.",
         "",
         "| Ray workers | seconds | pairs a second | as simulated | not spent computing |",
         "|---|---|---|---|---|",
