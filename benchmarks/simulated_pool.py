@@ -127,6 +127,7 @@ class SimulatedCluster:
         self._sending_until = self._receiving_until = 0.0
         self._numbers = itertools.count()
         self._out: dict[int, tuple[Task, float]] = {}
+        self._unseen: set[int] = set()  # jobs of which no result was reported yet
         self._ready: set[int] = set()
         self._events: list[tuple[float, int, int]] = []  # when, of which job, what
         self._left = time.perf_counter()
@@ -166,6 +167,7 @@ class SimulatedCluster:
         heapq.heappush(self._free[node], end + self._costs.turnaround)
         ticket = next(self._numbers)
         self._out[ticket] = task, seconds
+        self._unseen.add(ticket)
         heapq.heappush(self._events, (end, ticket, _ENDED))
         self.ledger.busy += taken
         self.ledger.jobs += 1
@@ -183,8 +185,10 @@ class SimulatedCluster:
             self._go_on()
         if not self._ready & wanted:
             self._wait_until(until)
+        found = self._ready & wanted
+        self._unseen -= found  # a pool does not ask for the result of a group that it has already
         self._leave()
-        return sorted(self._ready & wanted)
+        return sorted(found)
 
     def result(self, ticket: int) -> Done:
         self._enter()
@@ -211,7 +215,7 @@ class SimulatedCluster:
 
     def _advance(self, seconds: float) -> None:
         self.now += seconds
-        if not self._out:
+        if not self._unseen:
             self.ledger.alone += seconds
 
     def _wait_until(self, when: float) -> None:

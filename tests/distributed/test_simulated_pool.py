@@ -93,3 +93,15 @@ def test_a_step_beside_what_it_would_take_at_no_cost() -> None:
     assert found.ideal <= found.groups < found.seconds
     spent = found.ledger.python + found.ledger.ray + found.ledger.waiting
     assert found.seconds == pytest.approx(spent, rel=0.01)
+
+
+def test_what_the_driver_does_between_blocks_is_counted_apart() -> None:
+    cluster = pool.SimulatedCluster(4, pool.Costs(PAIR), timed=False)
+    kernel = pool.simulated_kernel(KERNEL, cluster)
+    step = make_step(kernel)
+    step()
+    cluster.ledger = pool.Ledger()
+    cluster._call_ray(3.0)
+    step()
+    cluster._call_ray(2.0)
+    assert cluster.ledger.alone == pytest.approx(5)
