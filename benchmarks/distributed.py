@@ -5,8 +5,8 @@
 measures the memory of blocks with their gradient under `distributed.tiled`, each in a process of
 its own; starts Ray nodes of a core each on loopback addresses, and measures the throughput of two
 workers against one, what a pool adds to the time of its workers, and what its parts take; and
-simulates pools of 1 to 512 workers from that. Wants an idle machine of two cores, about half an
-hour. Writes benchmarks/distributed.json and benchmarks/distributed.md, and pictures to docs/images.
+simulates pools of 1 to 512 workers from that. Wants an idle machine of two cores, about an hour.
+Writes benchmarks/distributed.json and benchmarks/distributed.md, and pictures to docs/images.
 """
 
 import json
@@ -136,14 +136,15 @@ def memory_section(memory: Sequence[dict[str, Any]]) -> list[str]:
         "images. The results are the block, its cotangent and the gradient. A tile with its "
         f"gradient takes {tile:.1f} MiB, by the compiler.",
         "",
-        "| n2 | form | peak | results | excess | excess, in tiles |",
-        "|---|---|---|---|---|---|",
+        "| n2 | form | peak | results | excess | excess, in tiles | excess by the compiler |",
+        "|---|---|---|---|---|---|---|",
     ]
     for each in memory:
-        peak, results, excess = (each[name] / 2**20 for name in ("peak", "results", "excess"))
+        names = "peak", "results", "excess", "planned"
+        peak, results, excess, planned = (each[name] / 2**20 for name in names)
         lines.append(
             f"| {each['columns']} | {each['form']} | {peak:.1f} | {results:.1f} | {excess:.1f} | "
-            f"{excess / tile:.2f} |"
+            f"{excess / tile:.2f} | {planned:.1f} |"
         )
     return [*lines, "", "![Memory of blocks](../docs/images/tiled_memory.png)"]
 

@@ -25,7 +25,7 @@ def draw_memory(path: Path, measured: Sequence[dict[str, Any]], title: str) -> N
         axes.plot([each["columns"] for each in some], values, "o-", color=colour, label=label)
     tile = measured[0]["tile"] / 2**20
     axes.axhline(tile, color=SOFT, linestyle="--", linewidth=1, label="one tile, by the compiler")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.25 * max(tile, *(each["excess"] / 2**20 for each in measured)))
     axes.set_xlim(left=0)
     axes.set_xlabel("natural images n2", color=SOFT, size=10)
     axes.set_ylabel("MiB beyond images, K and gradient", color=SOFT, size=10)

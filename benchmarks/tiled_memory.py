@@ -47,6 +47,7 @@ def measure(columns: int, form: str) -> dict[str, Any]:
         peak: the most that was resident beyond what was there before: libraries, the compiled
             program, the images.
         excess: of these what are no results.
+        planned: the same by the compiler, of the whole program.
     """
     plain = kd.kernels.named("convnet").kernel("ntk")
     kernel = tiled(plain, block=TILE) if form == "tiled" else plain
@@ -64,6 +65,8 @@ def measure(columns: int, form: str) -> dict[str, Any]:
     jax.block_until_ready(compiled(x1, x2))
     peak = _resident("VmHWM") - before
     results = 2 * 4 * ROWS * columns + x1.nbytes + x2.nbytes
+    plan = compiled.memory_analysis()
+    planned = plan.temp_size_in_bytes + plan.output_size_in_bytes - results
     return {
         "columns": columns,
         "form": form,
@@ -71,6 +74,7 @@ def measure(columns: int, form: str) -> dict[str, Any]:
         "results": results,
         "peak": peak,
         "excess": peak - results,
+        "planned": planned,
     }
 
 
