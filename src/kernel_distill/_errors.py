@@ -34,7 +34,7 @@ class MissingExtraError(KernelDistillError, ImportError):
 
 
 class PoolError(KernelDistillError, RuntimeError):
-    """The workers of a pool are gone, or one of them failed."""
+    """The workers of a pool, or the other processes of a run, are gone, or one of them failed."""
 
     def with_saved(self, path: os.PathLike[str] | None, what: str) -> "PoolError":
         """The same error, saying where the state `what` is saved; None: it is nowhere."""

@@ -64,7 +64,8 @@ class Estimate:
     def run(self) -> None:
         of = self.run_of
         # of a run on this machine: what a cluster has is known to those who run it
-        devices = replace(of.devices, ray=None, insecure=False)
+        alone: Any = dict.fromkeys(("ray", "coordinator", "num_processes", "process_id"))
+        devices = replace(of.devices, **alone, insecure=False)
         kernel = devices.place(of.kernel.build())
         with waiting(f"loading and preprocessing {of.data.dataset}"):
             dataset = data.load(**vars(of.data))
