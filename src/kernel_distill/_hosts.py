@@ -11,6 +11,7 @@ import contextlib
 import functools
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,8 +49,6 @@ def join(
     Raises:
         InputError: they do not come together (within JAX's five minutes), or nothing is found.
     """
-    # its own handler of SIGTERM would take the place of the one that stops a run
-    jax.config.update("jax_enable_preemption_service", False)
     options: dict[str, Any] = {"heartbeat_timeout_seconds": heartbeat}
     if coordinator != "auto":
         # else JAX looks for a cluster even so, and takes one GPU of those that the process has
@@ -58,7 +57,8 @@ def join(
         if coordinator.startswith(("127.", "localhost:", "[::1]:")):
             options["coordinator_bind_address"] = coordinator  # not on all interfaces
     try:
-        jax.distributed.initialize(**options)
+        with _stoppable():
+            jax.distributed.initialize(**options)
     except (RuntimeError, ValueError) as error:  # of JAX's and XLA's
         remedy = (
             "It finds processes on SLURM (srun), Cloud TPUs, Open MPI and Kubernetes; elsewhere "
@@ -71,6 +71,21 @@ def join(
             f"the processes could not be joined with coordinator {coordinator}: "
             f"{_line(error)}. {remedy}"
         ) from error
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Signals end the process while it waits for others, in which Python would not see them.
+
+    Afterwards they are what they were, though JAX has put a handler of its own there.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def joined() -> bool:
