@@ -180,8 +180,10 @@ def losses() -> Iterator[None]:
     """
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if not joined():
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        # on CPU where a computation begins, JAX's error is a bare ValueError
+        lost = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
+        if not joined() or not lost or isinstance(error, KernelDistillError):
             raise
         raise PoolError(
             f"the processes of this run cannot go on together ({_line(error)}): where one has "
