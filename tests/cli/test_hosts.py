@@ -142,7 +142,8 @@ def test_the_same_bits_as_one_process(whole, processes, tmp_path, command):
     assert status == 0, err
     assert "11 distilled images" in out or "10 distilled images" in out
     status, out, err = end(second)
-    assert (status, out) == (0, ""), err
+    assert status == 0, err
+    assert not [line for line in out.splitlines() if not line.startswith("[Gloo]")]  # JAX's own
     assert_same_run(path, whole(command))
     assert not {"coordinator", "num_processes", "process_id"} & set(
         read_config(path / "config.yaml")
