@@ -24,7 +24,7 @@ from kernel_distill.cli._devices import DeviceOptions
 ADDRESS = "10.0.0.5:1234"
 RUNS = {
     "kip": (
-        *("kip", "--architecture", "convnet1", "--images-per-class", 1, "--steps", 200),
+        *("kip", "--architecture", "convnet1", "--images-per-class", 1, "--steps", 60),
         *("--batch-size", 9, "--augment", "shift", "--validation-size", 20),
     ),
     "label-solve": (

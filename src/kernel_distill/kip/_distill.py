@@ -186,11 +186,11 @@ class _Distillation:
         """From the last checkpoint, or from the start, to the end."""
         state = self._restored() or self._validated(self._first())
         while not self._ended(state):
-            if held.received() is not None:
-                self._save(state, keep=False)
-                held.raise_if_received()
             try:
                 with hosts.losses():
+                    if held.received() is not None:
+                        self._save(state, keep=False)
+                        held.raise_if_received()
                     following = self._stepped(state)
                     if log_spaced(following.step) or following.step == self._settings.steps:
                         following = self._validated(following)

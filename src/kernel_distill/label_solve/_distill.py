@@ -106,6 +106,9 @@ class _Solve:
         while done < self._blocks:
             try:
                 with hosts.losses():
+                    if held.received() is not None:
+                        self._save(done, triangle, seconds)
+                        held.raise_if_received()
                     weights = self._weights(regression, done)
                     finite = bool(jnp.isfinite(weights).all())
             except NumericalError:  # of a pool's worker
@@ -126,13 +129,9 @@ class _Solve:
             seconds, begin = seconds + time.monotonic() - begin, time.monotonic()
             if self._report:
                 self._report(Progress(done, self._blocks))
-            stopped = held.received() is not None  # asked once: what is raised has been saved
-            wanted = log_spaced(done) or done == self._blocks or begin - saved_at > 120
-            if wanted or stopped:
+            if log_spaced(done) or done == self._blocks or begin - saved_at > 120:
                 self._save(done, triangle, seconds)
                 saved_at = time.monotonic()
-            if stopped:
-                held.raise_if_received()
         labels, rank = least_squares.solve(
             triangle, num_classes=self._data.num_classes, cutoff=cutoff
         )
