@@ -35,7 +35,7 @@ class MissingExtraError(KernelDistillError, ImportError):
 
 
 class PoolError(KernelDistillError, RuntimeError):
-    """The workers of a pool are gone, or one of them failed."""
+    """The workers of a pool, or the other processes of a run, are gone, or one of them failed."""
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from kernel_distill import _hosts as hosts
+
 
 class Interrupted(KeyboardInterrupt):
     """A run was stopped by a signal after its state was saved.
@@ -21,21 +23,29 @@ class Interrupted(KeyboardInterrupt):
 
 
 class HeldSignals:
-    """What has arrived while signals are held back."""
+    """What has arrived while signals are held back, in any of the processes of a run.
+
+    All processes must ask as often, at the same places: so all stop after the same step.
+    """
 
     def __init__(self) -> None:
-        self.received: int | None = None
+        self._received: int | None = None
+
+    def received(self) -> int | None:
+        """The number of a signal that has arrived; None: none has."""
+        return hosts.agreed(self._received)
 
     def raise_if_received(self) -> None:
         """Raises Interrupted if a signal has arrived."""
-        if self.received is not None:
-            raise Interrupted(self.received)
+        number = self.received()
+        if number is not None:
+            raise Interrupted(number)
 
     def _receive(self, signal_number: int, frame: FrameType | None) -> None:
         del frame
-        if self.received is not None:  # a second one does not wait
+        if self._received is not None:  # a second one does not wait
             raise Interrupted(signal_number)
-        self.received = signal_number
+        self._received = signal_number
         # not print: the signal may have arrived in the middle of one
         os.write(2, b"stopping after this step; once more to stop at once\n")
 

@@ -159,7 +159,7 @@ def _predict(
 def _prediction(
     kernel: Kernel, regression: RidgeRegression, support: Array, images: Array | Images | Rows
 ) -> Array:
-    return regression.predict(kernel(images, support))
+    return kernel.whole(regression.predict(kernel(images, support)))
 
 
 _jitted_prediction = jax.jit(_prediction)

@@ -18,6 +18,7 @@ from kernel_distill.artefact._pictures import save_pictures as save_pictures
 from kernel_distill.artefact._run import Run as Run
 from kernel_distill.artefact._run import check_folder as check_folder
 from kernel_distill.artefact._run import holds_run as holds_run
+from kernel_distill.artefact._run import last_checkpoint as last_checkpoint
 from kernel_distill.artefact._run import read_metrics as read_metrics
 from kernel_distill.artefact._style import save_picture as save_picture
 from kernel_distill.artefact._tree import pack as pack

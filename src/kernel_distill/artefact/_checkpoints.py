@@ -34,6 +34,22 @@ class Checkpoint:
     tensors: dict[str, np.ndarray]
     metadata: dict[str, Any]
 
+    def to_bytes(self) -> bytes:
+        """What `from_bytes` takes."""
+        return _encode(self.step, self.tensors, self.metadata, keep=False)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Checkpoint":
+        """The checkpoint whose `to_bytes` gave `data`, with every bit as it was.
+
+        Raises:
+            DamagedFileError: `data` is not that.
+        """
+        found = _decode(data)
+        if found is None:
+            raise DamagedFileError(f"these are not the bytes of a checkpoint ({len(data)} of them)")
+        return found[0]
+
 
 class Checkpoints:
     """The checkpoints of one run, files `step_00000800.safetensors` in `folder`.
@@ -128,30 +144,19 @@ class Checkpoints:
         """
         path = self._path(step)
         data = path.read_bytes()
-        header = _header(data)
-        try:
-            from safetensors.numpy import load
-
-            # copies, which unlike views of the file's bytes can be written to
-            tensors = {name: array.copy() for name, array in load(data).items()}
-            whole = header["sha256"] == _json.sha256(tensors, header["state"])
-            state = json.loads(header["state"])
-            whole = whole and state["step"] == step  # else it was renamed
-            version = state["format_version"]
-        except Exception:
-            # with damaged bytes the parsers raise almost anything
-            whole = False
-        if not whole:
+        found = _decode(data)
+        if found is None or found[0].step != step:  # of another step: it was renamed
             raise DamagedFileError(
                 f"the checkpoint {path} is truncated or was altered ({len(data)} bytes; its "
                 "checksum does not hold)."
             )
+        checkpoint, version = found
         if version > FORMAT_VERSION:
             raise InputError(
                 f"{path} has format version {version}; this kernel-distill reads up to "
                 f"{FORMAT_VERSION}. Upgrade it: pip install --upgrade kernel-distill"
             )
-        return Checkpoint(state["step"], tensors, state["metadata"])
+        return checkpoint
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step_{step:08d}.safetensors"
@@ -203,6 +208,25 @@ def _encode(
         "sha256": _json.sha256(arrays, state),
     }
     return save(arrays, metadata=header)
+
+
+def _decode(data: bytes) -> tuple[Checkpoint, int] | None:
+    """What `_encode` made `data` of, and the version of its format; None: it did not."""
+    header = _header(data)
+    try:
+        from safetensors.numpy import load
+
+        # copies, which unlike views of the file's bytes can be written to
+        tensors = {name: array.copy() for name, array in load(data).items()}
+        if header["sha256"] != _json.sha256(tensors, header["state"]):
+            return None
+        state = json.loads(header["state"])
+        return Checkpoint(state["step"], tensors, state.get("metadata", {})), state[
+            "format_version"
+        ]
+    except Exception:
+        # with damaged bytes the parsers raise almost anything
+        return None
 
 
 def _header(data: bytes) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from kernel_distill import _hosts as hosts
 from kernel_distill._errors import DamagedFileError, InputError
 from kernel_distill._files import (
     PathLike,
@@ -20,7 +21,7 @@ from kernel_distill._files import (
     write_atomically,
 )
 from kernel_distill.artefact import _json
-from kernel_distill.artefact._checkpoints import Checkpoints
+from kernel_distill.artefact._checkpoints import Checkpoint, Checkpoints
 from kernel_distill.artefact._config import differences, dump_config, read_config
 from kernel_distill.artefact._distilled import FILE_NAME as DISTILLED
 from kernel_distill.artefact._distilled import Distilled
@@ -42,7 +43,12 @@ _FILES = (
     "labels.png",
 )
 # how to run, not what: they may differ when a run goes on
-_NOT_SETTINGS = frozenset({"out", "resume", "overwrite", "config"})
+_NOT_SETTINGS = frozenset(
+    {
+        *("out", "resume", "overwrite", "config"),
+        *("coordinator", "num_processes", "process_id"),
+    }
+)
 # where to run: they are kept, for the same bits, and may differ too, on another machine
 _PLACE = frozenset({"devices", "tile", "memory", "ray", "group", "insecure"})
 # tells a run's folder from one of the user's own that happens to have a config.yaml
@@ -80,7 +86,8 @@ class Run:
             path: new, empty, or the folder of a run where `resume` or `overwrite` is given.
             config: all settings, of what YAML can hold. When a run is resumed, `out`, `resume`,
                 `overwrite`, `config`, and what says where to run (`devices`, `tile`, `memory`,
-                `ray`, `group`, `insecure`) at its top may differ, nothing else.
+                `ray`, `group`, `insecure`, `coordinator`, `num_processes`, `process_id`) at its top
+                may differ, nothing else. The last three are not saved: they are each process's own.
             resume: go on with the run that is there.
             overwrite: begin anew. Removes what a run writes, and no other file.
             defaults: what settings were that a run of an earlier version, which is resumed, does
@@ -209,6 +216,21 @@ class Run:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def last_checkpoint(run: Run | None) -> Checkpoint | None:
+    """The last whole checkpoint of a run, None where there is none, in each of its processes.
+
+    The first process reads it and sends it to the others, which then start from the same bits
+    whether or not they see its files: on a file system in common, what one host has just written
+    another may not see yet.
+
+    Args:
+        run: in the first process; the others have none.
+    """
+    own = run.checkpoints.latest() if run else None
+    data = hosts.from_first(own.to_bytes() if own else b"")
+    return Checkpoint.from_bytes(data) if data else None
 
 
 def check_folder(path: PathLike, *, resume: bool = False, overwrite: bool = False) -> None:

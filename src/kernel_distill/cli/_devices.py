@@ -1,6 +1,7 @@
-"""Where kernel blocks are computed: how many devices, in how large tiles."""
+"""Where kernel blocks are computed: by which processes and devices, in how large tiles."""
 
 import re
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from kernel_distill import _hosts as hosts
 from kernel_distill._errors import InputError
 from kernel_distill.distributed import on_mesh, on_ray, tiled
 from kernel_distill.kernels import ConvolutionalKernel, Kernel, mixture
@@ -21,7 +23,8 @@ class DeviceOptions:
     cluster, if --group is one of them)."""
 
     devices: Literal["all"] | int = "all"
-    """How many of JAX's devices share them: GPUs, TPUs, or CPU cores."""
+    """How many of JAX's devices share them: GPUs, TPUs, or CPU cores. Of several processes, of
+    each."""
 
     tile: str | None = None
     """ROWSxCOLUMNS: a device takes at most so many natural images and support images at a time."""
@@ -36,6 +39,16 @@ class DeviceOptions:
     group: int | None = None
     """With --ray: how many pairs of images a core takes at a time. Without it, as many as are
     measured to take a second as a run begins: it keeps to them, another run may not."""
+    coordinator: str | None = None
+    """For several processes, of one host or many, that do a run together, each started with the
+    same options: HOST:PORT, where process 0 listens, or auto, which finds it and the two numbers
+    below on SLURM and Cloud TPUs. The network between them must be a trusted one."""
+
+    num_processes: int | None = None
+    """With --coordinator HOST:PORT: how many there are."""
+
+    process_id: int | None = None
+    """With --coordinator HOST:PORT: which of them this is. Number 0 writes the run directory."""
 
     insecure: bool = False
     """Join a Ray cluster without a token: whoever reaches it can run code on it."""
@@ -59,6 +72,55 @@ class DeviceOptions:
             raise InputError("group is about the cores of a Ray cluster: give ray too")
         self._block()
         self._bytes()
+        self._check_processes()
+
+    def _check_processes(self) -> None:
+        numbers = (self.num_processes, self.process_id)
+        if self.coordinator in (None, "auto"):
+            if numbers != (None, None):
+                raise InputError(
+                    "num-processes and process-id go with a coordinator HOST:PORT (auto finds "
+                    f"them); got {numbers[0]} and {numbers[1]} with {self.coordinator}"
+                )
+        elif not re.fullmatch(r"\S+:[1-9]\d*", self.coordinator):
+            raise InputError(
+                "coordinator must be HOST:PORT, such as 10.0.0.5:1234, or auto; got "
+                f"{self.coordinator}"
+            )
+        elif self.num_processes is None or self.process_id is None:
+            raise InputError(
+                f"coordinator {self.coordinator} needs num-processes and process-id too; got "
+                f"{numbers[0]} and {numbers[1]}: give both, or coordinator auto on SLURM and "
+                "Cloud TPUs"
+            )
+        elif not 0 <= self.process_id < self.num_processes:
+            raise InputError(
+                "process-id must be 0 or more and less than num-processes; got "
+                f"{self.process_id} of {self.num_processes}"
+            )
+        if self.coordinator is not None and self.ray is not None:
+            raise InputError(
+                "coordinator joins processes whose devices share the work, and ray names a "
+                f"cluster that does it; got {self.coordinator} and {self.ray}: give one of them"
+            )
+
+    def join(self) -> None:
+        """Joins the other processes, where there are any; before JAX computes anything.
+
+        Raises:
+            InputError: they do not come together.
+        """
+        if self.coordinator is not None:
+            hosts.join(
+                self.coordinator, num_processes=self.num_processes, process_id=self.process_id
+            )
+            # now, since JAX may leave no time to say so then
+            print(
+                f"process {jax.process_index()} of {jax.process_count()}: should one of them be "
+                f"lost, the others end within {hosts.HEARTBEAT + 10} s; go on with --resume",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def place(self, kernel: Kernel) -> Kernel:
         """The kernel, in tiles where that is asked for, shared out over devices where it pays.
@@ -76,16 +138,24 @@ class DeviceOptions:
             )
         if len(kernel.members) > 1:
             return mixture(*map(self.place, kernel.members))
-        available = jax.devices()
-        count = len(available) if self.devices == "all" else self.devices
-        if count > len(available):
-            raise InputError(
-                f"{count} devices were asked for; JAX has {len(available)}: {available}"
-            )
-        cpu = available[0].platform == "cpu"
-        shared = count > 1 and (isinstance(kernel, ConvolutionalKernel) or not cpu)
+        devices = self._devices(kernel)
         kernel = self._in_tiles(kernel)
-        return on_mesh(kernel, Mesh(np.asarray(available[:count]), ("rows",))) if shared else kernel
+        if len(devices) == 1:
+            return kernel
+        hosts.connect(devices)
+        return on_mesh(kernel, Mesh(np.asarray(devices), ("rows",)))
+
+    def _devices(self, kernel: Kernel) -> list[jax.Device]:
+        """Those that share the blocks of a kernel: of every process the first ones."""
+        chosen = []
+        for process in range(jax.process_count()):
+            own = [device for device in jax.devices() if device.process_index == process]
+            count = len(own) if self.devices == "all" else self.devices
+            if count > len(own):
+                raise InputError(f"{count} devices were asked for; JAX has {len(own)}: {own}")
+            pays = isinstance(kernel, ConvolutionalKernel) or own[0].platform != "cpu"
+            chosen += own[: count if pays else 1]
+        return chosen
 
     def _in_tiles(self, kernel: Kernel) -> Kernel:
         if self.tile is None and self.memory is None:

@@ -1,13 +1,18 @@
 """What the distilling commands have in common: from the options to the printed result."""
 
+import contextlib
+import io
+import zlib
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import jax
 import numpy as np
 
+from kernel_distill import _hosts as hosts
 from kernel_distill import data
-from kernel_distill.artefact import check_folder
+from kernel_distill.artefact import check_folder, package_versions
 from kernel_distill.cli._devices import DeviceOptions
 from kernel_distill.cli._options import KernelOptions, OutputOptions
 from kernel_distill.cli._show import line, paths, progress_bar, table, waiting
@@ -33,6 +38,8 @@ def run_distillation(
 ) -> None:
     """Loads, distils, writes the run directory and prints the table.
 
+    Where processes are joined, all of them compute, and the first alone writes and prints.
+
     Args:
         command: its name, as it stands in config.yaml.
         distill: `kip.distill` or `label_solve.distill`.
@@ -42,30 +49,55 @@ def run_distillation(
         settings: the settings dataclass of `distill`.
         output: where to.
     """
-    check_folder(output.out, resume=output.resume, overwrite=output.overwrite)
-    kernel = device_options.place(kernel_options.build())
-    with waiting(f"loading and preprocessing {data_settings.dataset}"):
-        dataset = data.load(**vars(data_settings))
-    check(kernel, dataset, settings)
-    # all that can be said against the input has been: from here on a run is begun, or overwritten
-    with output.open(command, (data_settings, kernel_options, device_options, settings)) as run:
-        with progress_bar(f"{command} {dataset.name}", lambda: kernel.progress) as report:
-            result = distill(
-                kernel,
-                dataset,
-                key=jax.random.key(output.seed),
-                run=run,
-                report=report,
-                **vars(settings),
-            )
-        _print(result, dataset, kernel, ridge=settings.ridge)
-        if result.distilled.metadata["step"] == 0 and result.steps > 0:
-            line(
-                "Nothing was learned: on the validation images no later state was better than the "
-                "first. Take a smaller learning rate."
-            )
-        line(f"The distilled set and its pictures ({result.seconds:.0f} s of distilling):")
-        paths(run.path, ("distilled.npz", *_PICTURES))
+    device_options.join()
+    first = hosts.is_first()
+    with contextlib.nullcontext() if first else contextlib.redirect_stdout(io.StringIO()):
+        hosts.by_first(
+            lambda: check_folder(output.out, resume=output.resume, overwrite=output.overwrite)
+        )
+        kernel = device_options.place(kernel_options.build())
+        with waiting(f"loading and preprocessing {data_settings.dataset}"):
+            dataset = data.load(**vars(data_settings))
+        check(kernel, dataset, settings)
+        groups = (data_settings, kernel_options, device_options, settings)
+        _check_alike(command, groups, output, dataset)
+        # all that can be said against the input has been: from here on a run is begun, or
+        # overwritten
+        run = hosts.by_first(lambda: output.open(command, groups))
+        with run or contextlib.nullcontext():
+            with progress_bar(f"{command} {dataset.name}", lambda: kernel.progress) as report:
+                result = distill(
+                    kernel,
+                    dataset,
+                    key=jax.random.key(output.seed),
+                    run=run,
+                    report=report,
+                    **vars(settings),
+                )
+            _print(result, dataset, kernel, ridge=settings.ridge)
+            if result.distilled.metadata["step"] == 0 and result.steps > 0:
+                line(
+                    "Nothing was learned: on the validation images no later state was better than "
+                    "the first. Take a smaller learning rate."
+                )
+            line(f"The distilled set and its pictures ({result.seconds:.0f} s of distilling):")
+            paths(output.out, ("distilled.npz", *_PICTURES))
+
+
+def _check_alike(
+    command: str, groups: tuple[Any, ...], output: OutputOptions, dataset: Dataset
+) -> None:
+    """Raises InputError unless all processes were given the same run to do."""
+    alike = {"command": command, "seed": output.seed}
+    for group in groups:
+        alike |= asdict(group)
+    for own in ("data_dir", "devices", "coordinator", "num_processes", "process_id"):
+        del alike[own]
+    alike["data set"] = dataset.to_metadata()
+    # not the images: their last bits may differ between kinds of processors
+    alike["training labels"] = zlib.crc32(np.ascontiguousarray(dataset.train.labels).tobytes())
+    alike |= {f"version of {name}": version for name, version in package_versions().items()}
+    hosts.check_same(alike)
 
 
 def _print(result: Result, dataset: Dataset, kernel: Kernel, *, ridge: float) -> None:

@@ -63,8 +63,10 @@ class Estimate:
 
     def run(self) -> None:
         of = self.run_of
-        # what a cluster has is known to those who run it
-        devices = replace(of.devices, ray=None, group=None, insecure=False)
+        # what a cluster, or several hosts, have is known to those who run them
+        elsewhere = ("ray", "group", "coordinator", "num_processes", "process_id")
+        alone: Any = dict.fromkeys(elsewhere)
+        devices = replace(of.devices, **alone, insecure=False)
         kernel = devices.place(of.kernel.build())
         with waiting(f"loading and preprocessing {of.data.dataset}"):
             dataset = data.load(**vars(of.data))

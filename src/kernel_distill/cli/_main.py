@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from kernel_distill import _hosts as hosts
 from kernel_distill._errors import KernelDistillError, unknown_name
 from kernel_distill._interrupt import Interrupted
 from kernel_distill.artefact import holds_run
@@ -40,8 +42,24 @@ _DESCRIPTION = "Distil a data set into a handful of synthetic examples with neur
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; returns its exit status: 0, 1 for an error, 130 or 143 when stopped."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Runs a command; returns its exit status: 0, 1 for an error, 130 or 143 when stopped.
+
+    One of several processes that failed or was stopped does not return: it ends, since the others
+    cannot go on without it and are not to wait for it.
+    """
+    try:
+        status = _run(list(sys.argv[1:] if arguments is None else arguments))
+    except BaseException:
+        if hosts.joined():
+            traceback.print_exc()
+            hosts.leave(1)
+        raise
+    if status and hosts.joined():
+        hosts.leave(status)
+    return status
+
+
+def _run(given: list[str]) -> int:
     command: Any = None
     configure()
     before = signal.signal(signal.SIGTERM, _raise_interrupted)
@@ -49,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.showwarning = _show_warning
         try:
             command = _parse(_with_config(given))
-            command.run()
+            with hosts.losses():
+                command.run()
         except KernelDistillError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
@@ -141,6 +160,8 @@ def _output_options(arguments: list[str]) -> argparse.Namespace:
 
 def _how_to_resume(command: Any) -> str:
     """Args: the command; None where it was stopped before it was read."""
+    if not hosts.is_first():
+        return "stopped; how to go on, process 0 says"
     output = getattr(command, "output", None)
     if output is None or not holds_run(output.out):
         return "stopped; nothing was begun that could go on"

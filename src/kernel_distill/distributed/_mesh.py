@@ -8,11 +8,12 @@ D devices cut the set into 2 D chunks: above the diagonal there are D (2 D - 1) 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill.distributed._checks import check_wrappable
@@ -25,6 +26,8 @@ from kernel_distill.distributed._tiles import (
     self_tiles,
 )
 from kernel_distill.kernels import Kernel
+
+Results = TypeVar("Results")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class MeshKernel(Kernel):
     def at(self, key: PRNGKeyArray) -> Kernel:
         return on_mesh(self.kernel.at(key), self.mesh)
 
+    def whole(self, results: Results) -> Results:
+        everywhere = NamedSharding(self.mesh, PartitionSpec())
+        return jax.lax.with_sharding_constraint(results, everywhere)
+
     def cross(
         self, x1: Float[Array, "n1 *shape"], x2: Float[Array, "n2 *shape"]
     ) -> Float[Array, "n1 n2"]:
@@ -65,8 +72,11 @@ def on_mesh(kernel: Kernel, mesh: Mesh | None = None) -> Kernel:
 
     Args:
         kernel: any kernel whose blocks JAX can trace; a mixture stays one.
-        mesh: the devices; None: all that JAX has. What a block is computed of must lie on these
-            devices, or be committed to none (as `jnp.asarray` leaves it).
+        mesh: the devices; None: all that JAX has, those of all processes that `jax.distributed`
+            has joined. What a block is computed of must lie on these devices, or be committed to
+            none (as `jnp.asarray` leaves it); of several processes, each must have the same. Each
+            then has some rows of the block: what is computed of it in a traced function can be
+            read through `kernel.whole`.
 
     Raises:
         InputError: the kernel is computed elsewhere, or depends on random keys.

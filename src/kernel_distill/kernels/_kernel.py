@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from kernel_distill._errors import InputError, unknown_name
 from kernel_distill.kernels._rows import Rows
 
 KernelKind = Literal["ntk", "nngp"]
+Results = TypeVar("Results")
 Settled = Callable[[str, Callable[[], Any]], Any]
 """Given a name and a way to find its value: the value, found once in a run and kept from then."""
 
@@ -83,6 +84,17 @@ class Kernel(ABC):
         """
         del settled
         return self
+
+    def whole(self, results: Results) -> Results:
+        """The results of a traced function that calls this kernel, for the host to read.
+
+        Where its blocks lie in parts on the devices of several processes, and with them what is
+        computed of them, each device gets all of the results.
+
+        Args:
+            results: a tree of arrays.
+        """
+        return results
 
     def __call__(
         self,

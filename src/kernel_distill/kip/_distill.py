@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from kernel_distill import _hosts as hosts
 from kernel_distill._errors import NumericalError, PoolError, saved_in
 from kernel_distill._interrupt import HeldSignals, held_signals
 from kernel_distill._settings import Progress, Report, log_spaced, make_settings
-from kernel_distill.artefact import Checkpoint, Run, pack, unpack
+from kernel_distill.artefact import Checkpoint, Run, last_checkpoint, pack, unpack
 from kernel_distill.data import ClassBalanced, Dataset, one_hot
 from kernel_distill.evaluation import measure
 from kernel_distill.kernels import UNSTABLE, Kernel, Rows
@@ -51,15 +52,18 @@ def distill(
         data: images [n, *shape] float32 and labels in three parts, from `data.load`.
         key: all randomness of the run: the first support, batches, augmentation, kernels.
         run: a run directory: checkpoints, metrics, results and pictures go there, and a run that
-            was stopped goes on from its last checkpoint, to the same bits.
+            was stopped goes on from its last checkpoint, to the same bits. Of several processes
+            (`jax.distributed`), which all call this with the same arguments, the first alone has
+            one, and gives the others its checkpoint.
         report: called after every step and validation.
         **settings: the fields of `kip.Settings`: images_per_class, steps, learning_rate, ...
 
     Raises:
         InputError: a setting is out of range, or more images are asked for than there are.
         NumericalError: the loss is not finite; the last finite state is saved.
-        PoolError: the workers of the kernel's pool are gone, or one failed; the state is saved.
-        Interrupted: Ctrl-C or SIGTERM arrived; the state is saved.
+        PoolError: the workers of the kernel's pool, or other processes of the run, are gone, or
+            one failed; the state is saved.
+        Interrupted: Ctrl-C or SIGTERM arrived, in any process; the state is saved.
     """
     from threadpoolctl import threadpool_limits
 
@@ -70,7 +74,7 @@ def distill(
     # of large matrices that XLA computes on the same cores: a quarter of a step's time
     lapack = threadpool_limits(limits=1, user_api="blas")
     told = saved_in(run.path if run else None)
-    with told, lapack, jax.enable_x64(True), held_signals() as held:
+    with told, lapack, jax.enable_x64(True), hosts.losses(), held_signals() as held:
         process = _Distillation(
             kernel, data, settings=chosen, size=size, key=key, run=run, report=report
         )
@@ -183,15 +187,16 @@ class _Distillation:
         """From the last checkpoint, or from the start, to the end."""
         state = self._restored() or self._validated(self._first())
         while not self._ended(state):
-            if held.received is not None:
-                self._save(state, keep=False)
-                held.raise_if_received()
             try:
-                following = self._stepped(state)
-                if log_spaced(following.step) or following.step == self._settings.steps:
-                    following = self._validated(following)
-                elif time.monotonic() - self._saved_at > 120:
-                    self._save(following, keep=False)
+                with hosts.losses():
+                    if held.received() is not None:
+                        self._save(state, keep=False)
+                        held.raise_if_received()
+                    following = self._stepped(state)
+                    if log_spaced(following.step) or following.step == self._settings.steps:
+                        following = self._validated(following)
+                    elif time.monotonic() - self._saved_at > 120:
+                        self._save(following, keep=False)
             except PoolError:
                 # not the state that was to be validated: its validation would be left out
                 self._save(state, keep=False)
@@ -214,10 +219,9 @@ class _Distillation:
         return _State(0, self._initial, self._update.optimizer.init(learned), self._initial)
 
     def _restored(self) -> _State | None:
-        if self._run is None:
-            return None
-        checkpoint = self._run.checkpoints.latest()
-        self._run.rewind(-1 if checkpoint is None else checkpoint.step)
+        checkpoint = last_checkpoint(self._run)
+        if self._run:
+            self._run.rewind(-1 if checkpoint is None else checkpoint.step)
         return None if checkpoint is None else self._first().from_checkpoint(checkpoint)
 
     def _ended(self, state: _State) -> bool:

@@ -61,7 +61,10 @@ def check_optimizer(name: str, *, schedule: str) -> None:
 
 
 def _failure(name: str, learning_rate: Any) -> str:
-    """What optax says where an optimiser fails at a step; empty where it does not."""
+    """What optax says where an optimiser fails at a step; empty where it does not.
+
+    Nothing is computed: settings are checked before processes are joined, and JAX starts then.
+    """
     import optax
 
     def update(parameter: jax.Array) -> jax.Array:
@@ -69,7 +72,7 @@ def _failure(name: str, learning_rate: Any) -> str:
         return optimizer.update(parameter, optimizer.init(parameter), parameter)[0]
 
     try:
-        jax.eval_shape(update, jnp.zeros(2, jnp.float32))
+        jax.eval_shape(update, jax.ShapeDtypeStruct((2,), jnp.float32))
     except (TypeError, ValueError) as error:
         return str(error)
     return ""

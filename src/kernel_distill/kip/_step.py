@@ -183,7 +183,7 @@ def step(
     for values in moved.values():
         finite &= jnp.isfinite(values).all()
     metrics = {"loss": value, "batch_accuracy": accuracy, "finite": finite}
-    return support | moved, optimizer_state, metrics
+    return kernel.whole((support | moved, optimizer_state, metrics))
 
 
 jitted_step = functools.partial(jax.jit, static_argnames="update")(step)

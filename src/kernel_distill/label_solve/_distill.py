@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from kernel_distill import _hosts as hosts
 from kernel_distill._errors import NumericalError, PoolError, saved_in
 from kernel_distill._interrupt import HeldSignals, held_signals
 from kernel_distill._settings import Progress, Report, log_spaced, make_settings
-from kernel_distill.artefact import Run
+from kernel_distill.artefact import Run, last_checkpoint
 from kernel_distill.data import Dataset, one_hot
 from kernel_distill.kernels import UNSTABLE, Kernel, RidgeRegression, Rows, ridge_regression
 from kernel_distill.label_solve import _least_squares as least_squares
@@ -40,21 +41,24 @@ def distill(
         kernel: a kernel of `kernels`.
         data: images [n, *shape] float32 and labels in three parts, from `data.load`.
         key: the randomness of the support.
-        run: a run directory; a solve that was stopped goes on from there, to the same bits.
+        run: a run directory; a solve that was stopped goes on from there, to the same bits. Of
+            several processes (`jax.distributed`), which all call this with the same arguments, the
+            first alone has one, and gives the others its checkpoint.
         report: called after every block.
         **settings: the fields of `label_solve.Settings`: support_size, balanced, ...
 
     Raises:
         InputError: a setting is out of range, or more images are asked for than there are.
         NumericalError: the regression or the solution is not finite.
-        PoolError: the workers of the kernel's pool are gone, or one failed; the state is saved.
-        Interrupted: Ctrl-C or SIGTERM arrived; the state is saved.
+        PoolError: the workers of the kernel's pool, or other processes of the run, are gone, or
+            one failed; the state is saved.
+        Interrupted: Ctrl-C or SIGTERM arrived, in any process; the state is saved.
     """
     chosen = make_settings(Settings, settings)
     size = check(kernel, data, chosen)
     kernel = kernel.for_run(run.settled) if run else kernel
     told = saved_in(run.path if run else None)
-    with told, jax.enable_x64(True), held_signals() as held:
+    with told, jax.enable_x64(True), hosts.losses(), held_signals() as held:
         process = _Solve(kernel, data, settings=chosen, size=size, key=key, run=run, report=report)
         outcome = process.go_on(held)
         held.raise_if_received()
@@ -102,8 +106,13 @@ class _Solve:
         saved_at = begin = time.monotonic()
         while done < self._blocks:
             try:
-                weights = self._weights(regression, done)
-                if not bool(jnp.isfinite(weights).all()):
+                with hosts.losses():
+                    if held.received() is not None:
+                        self._save(done, triangle, seconds)
+                        held.raise_if_received()
+                    weights = self._weights(regression, done)
+                    finite = bool(jnp.isfinite(weights).all())
+                if not finite:
                     raise NumericalError(
                         f"the kernel of block {done} is not finite: the preprocessed images are "
                         f"too large for {self._settings.precision}; standardise them"
@@ -119,13 +128,9 @@ class _Solve:
             seconds, begin = seconds + time.monotonic() - begin, time.monotonic()
             if self._report:
                 self._report(Progress(done, self._blocks))
-            stopped = held.received is not None  # asked once: what is raised has been saved
-            wanted = log_spaced(done) or done == self._blocks or begin - saved_at > 120
-            if wanted or stopped:
+            if log_spaced(done) or done == self._blocks or begin - saved_at > 120:
                 self._save(done, triangle, seconds)
                 saved_at = time.monotonic()
-            if stopped:
-                held.raise_if_received()
         labels, rank = least_squares.solve(
             triangle, num_classes=self._data.num_classes, cutoff=cutoff
         )
@@ -179,7 +184,7 @@ class _Solve:
         return jnp.asarray(one_hot(labels, self._data.num_classes), jnp.float64)
 
     def _restored(self) -> tuple[int, Array, float]:
-        checkpoint = self._run.checkpoints.latest() if self._run else None
+        checkpoint = last_checkpoint(self._run)
         if self._run:
             self._run.rewind(-1)  # all that is logged is logged at the end
         if checkpoint is None:
@@ -200,7 +205,7 @@ def _weights(
     images: Float[Array, "n *shape"] | Rows,
     support: Float[Array, "s *shape"],
 ) -> Float[Array, "n s"]:
-    return regression.weights(kernel(images, support))
+    return kernel.whole(regression.weights(kernel(images, support)))
 
 
 _jitted_weights = jax.jit(_weights)

@@ -1,0 +1,249 @@
+"""Several processes that do a run together: `--coordinator`, `--num-processes`, `--process-id`.
+
+Here two of one device each, on loopback addresses, beside one process of two devices.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import warnings
+
+import pytest
+
+import kernel_distill as kd
+from kernel_distill._errors import InputError
+from kernel_distill._hosts import HEARTBEAT
+from kernel_distill.artefact import Checkpoints, read_config, read_metrics
+from kernel_distill.cli._devices import DeviceOptions
+
+ADDRESS = "10.0.0.5:1234"
+RUNS = {
+    "kip": (
+        *("kip", "--architecture", "convnet1", "--images-per-class", 1, "--steps", 60),
+        *("--batch-size", 9, "--augment", "shift", "--validation-size", 20),
+    ),
+    "label-solve": (
+        *("label-solve", "--architecture", "convnet1", "--support-size", 11),
+        *("--block-size", 9, "--validation-size", 20),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_processes": 2}, r"go with a coordinator HOST:PORT .* got 2 and None with None"),
+        ({"coordinator": "auto", "process_id": 0}, "got None and 0 with auto"),
+        ({"coordinator": "10.0.0.5"}, "must be HOST:PORT, such as .*; got 10.0.0.5"),
+        ({"coordinator": ADDRESS, "num_processes": 2}, "needs num-processes and process-id too"),
+        (
+            {"coordinator": ADDRESS, "num_processes": 2, "process_id": 2},
+            "0 or more and less than num-processes; got 2 of 2",
+        ),
+        ({"coordinator": "auto", "ray": "auto"}, "and ray names a cluster"),
+    ],
+)
+def test_options_that_do_not_go_together(options, message):
+    with pytest.raises(InputError, match=message):
+        DeviceOptions(**options)
+
+
+class Processes:
+    """Commands in processes of their own, none of which outlives the test."""
+
+    def __init__(self):
+        self.started = []
+
+    def start(self, *arguments, devices):
+        environment = {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_ENABLE_COMPILATION_CACHE": "false"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kernel_distill.cli", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+        )
+        self.started.append(process)
+        return process
+
+    def start_two(self, *arguments, others=()):
+        """Args: others: further options of the second."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        together = ("--coordinator", f"127.0.0.1:{port}", "--num-processes", 2, "--process-id")
+        first = self.start(*arguments, *together, 0, devices=1)
+        return first, self.start(*arguments, *together, 1, *others, devices=1)
+
+    def kill(self):
+        for process in self.started:
+            process.kill()
+            process.communicate()
+
+
+def end(process, timeout=200):
+    """Its exit status, output and errors."""
+    out, err = process.communicate(timeout=timeout)
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def processes():
+    processes = Processes()
+    yield processes
+    processes.kill()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run of a command in one process, never stopped."""
+    paths, processes = {}, Processes()
+
+    def run(command):
+        if command not in paths:
+            path = tmp_path_factory.mktemp("whole") / "run"
+            status, _, err = end(processes.start(*RUNS[command], "--out", path, devices=2))
+            assert (status, err) == (0, "")
+            paths[command] = path
+        return paths[command]
+
+    yield run
+    processes.kill()
+
+
+def assert_same_run(path, whole):
+    one, other = kd.load(path), kd.load(whole)
+    assert one.images.tobytes() == other.images.tobytes()
+    assert one.labels.tobytes() == other.labels.tobytes()
+    assert one.metadata["metrics"] == other.metadata["metrics"]
+    assert read_metrics(path) == read_metrics(whole)
+
+
+def wait_for_step(process, path, step):
+    """Until a checkpoint of `step` or a later one is there."""
+    deadline = time.monotonic() + 200
+    while not any(found >= step for found in Checkpoints(path / "checkpoints").steps()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", RUNS)
+def test_the_same_bits_as_one_process(whole, processes, tmp_path, command):
+    path = tmp_path / "run"
+    first, second = processes.start_two(*RUNS[command], "--out", path)
+    status, out, err = end(first)
+    assert status == 0, err
+    assert "11 distilled images" in out or "10 distilled images" in out
+    status, out, err = end(second)
+    assert status == 0, err
+    assert not [line for line in out.splitlines() if not line.startswith("[Gloo]")]  # JAX's own
+    assert_same_run(path, whole(command))
+    assert not {"coordinator", "num_processes", "process_id"} & set(
+        read_config(path / "config.yaml")
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "victim"), [("kip", 1), ("kip", 0), ("label-solve", 1)])
+def test_one_is_killed(whole, processes, tmp_path, command, victim):
+    path = tmp_path / "run"
+    both = processes.start_two(*RUNS[command], "--out", path)
+    wait_for_step(both[0], path, 10)
+    assert both[1 - victim].poll() is None
+    both[victim].kill()
+    begin = time.monotonic()
+    status, _, err = end(both[1 - victim])
+    assert time.monotonic() - begin < HEARTBEAT + 10
+    assert status != 0
+    assert "--resume" in err
+    assert not (path / "distilled.npz").exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # none is damaged
+        saved = Checkpoints(path / "checkpoints").latest().step
+    if victim == 1:  # who is left has the run, and time to save it
+        assert status == 1
+        assert f"{saved} is saved in {path}: go on from there with --resume" in err
+    alone = tmp_path / "alone"
+    shutil.copytree(path, alone)
+    first, second = processes.start_two(command, "--out", path, "--resume")
+    assert [end(each)[0] for each in (first, second)] == [0, 0]
+    assert_same_run(path, whole(command))
+    status, _, err = end(processes.start(command, "--out", alone, "--resume", devices=2))
+    assert (status, err) == (0, "")
+    assert_same_run(alone, whole(command))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "number"), [("kip", signal.SIGTERM), ("label-solve", signal.SIGINT)]
+)
+def test_a_signal_to_one_stops_both(whole, processes, tmp_path, command, number):
+    path = tmp_path / "run"
+    both = processes.start_two(*RUNS[command], "--out", path)
+    wait_for_step(both[0], path, 10)
+    both[1].send_signal(number)
+    status, _, err = end(both[1])
+    assert status == 128 + number, err
+    assert "how to go on, process 0 says" in err
+    status, _, err = end(both[0])
+    assert status == 128 + number, err
+    assert re.search(rf"^stopped; go on with: .*--out {path} --resume$", err, re.MULTILINE)
+    saved = Checkpoints(path / "checkpoints").latest()
+    assert max((entry["step"] for entry in read_metrics(path)), default=0) <= saved.step
+    first, second = processes.start_two(command, "--out", path, "--resume")
+    assert [end(each)[0] for each in (first, second)] == [0, 0]
+    assert_same_run(path, whole(command))
+
+
+@pytest.mark.slow
+def test_others_need_not_see_the_files(whole, processes, tmp_path):
+    """The second process is given another folder, where nothing is."""
+    path, other = tmp_path / "run", tmp_path / "other"
+    both = processes.start_two(*RUNS["kip"], "--out", path, others=("--out", other))
+    wait_for_step(both[0], path, 10)
+    both[0].send_signal(signal.SIGINT)
+    assert [end(each)[0] for each in both] == [130, 130]
+    both = processes.start_two(*RUNS["kip"], "--out", path, "--resume", others=("--out", other))
+    assert [end(each)[0] for each in both] == [0, 0]
+    assert_same_run(path, whole("kip"))
+    assert not other.exists()
+
+
+@pytest.mark.slow
+def test_different_settings(processes, tmp_path):
+    path = tmp_path / "run"
+    both = processes.start_two(*RUNS["kip"], "--out", path, others=("--seed", 3))
+    first, second = map(end, both)
+    assert first[0] == second[0] == 1
+    assert "seed=0 there, 3 here. Start all of them alike." in second[2]
+    assert "error: all processes of a run must have the settings" in first[2]
+    assert not path.exists()
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_taken(processes, tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / "mine.txt").write_text("")
+    first, second = map(end, processes.start_two(*RUNS["kip"], "--out", path))
+    assert first[0] == second[0] == 1
+    assert "error: " in first[2]
+    assert "it holds other files" in first[2]
+    assert "error: process 0: " in second[2]
+
+
+@pytest.mark.slow
+def test_nothing_to_be_found(processes, tmp_path):
+    process = processes.start("kip", "--coordinator", "auto", "--out", tmp_path / "run", devices=1)
+    status, _, err = end(process)
+    assert status == 1
+    assert "could not be joined with coordinator auto" in err
+    assert "SLURM (srun), Cloud TPUs" in err
+    assert not (tmp_path / "run").exists()
