@@ -31,8 +31,6 @@ def test_commands_are_understood(text: str) -> None:
     commands = re.findall(r"^    kernel-distill (.*)$", text, flags=re.MULTILINE)
     assert len(commands) >= 4
     for command in commands:
-        if "--coordinator" in command:  # not there yet
-            continue
         assert callable(_parse(shlex.split(command)).run)
 
 
