@@ -293,7 +293,10 @@ def test_small_images_without_biases(distance: Distance) -> None:
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
     "letters",
-    ["cr", "cr2crcr", "cr3", "crcr22", "cr22cr", "cr3cr2cr", "crsr2cr", "cr2tr2", "ce2", "cece2"],
+    [
+        *("cr", "cr2crcr", "cr3", "crcr22", "cr3cr2cr", "crsr2cr", "cr2tr2", "ce2"),
+        *(pytest.param(letters, marks=pytest.mark.slow) for letters in ("cr22cr", "cece2")),
+    ],
 )
 def test_other_networks(letters: str, written: Written, distance: Distance) -> None:
     # with erf, the layers say so and the field of the architecture does not

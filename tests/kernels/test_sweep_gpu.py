@@ -172,6 +172,7 @@ def cross_and_gradients(kernel: kernels.Kernel, x1: Any, x2: Any) -> Any:
 
 
 # with a level that strides, and one that pools alone
+@pytest.mark.slow
 @pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("letters", ["cr2sr2", "crcr22"])
 def test_levels_left_to_the_plain_form(letters: str, written: Written, distance: Distance) -> None:

@@ -234,11 +234,11 @@ def _pairs(kernel: ConvolutionalKernel, x: Float[Array, "n height width *channel
     """How many pairs, or images, are computed at a time."""
     if jax.default_backend() == "cpu":
         return PAIRS
-    numbers = sum(
-        math.prod(2 * radius + 3 for radius in level.pooled_radius) * math.prod(level.pooled_size)
-        for level in make_levels(kernel.architecture.layers, x.shape[1:3])
-    )
-    return max(1, BYTES_OF_ACCELERATOR // (2 * numbers * x.dtype.itemsize))  # of M and T
+    numbers = 0
+    for level in make_levels(kernel.architecture.layers, (x.shape[1], x.shape[2])):
+        down, across = (2 * radius + 3 for radius in level.pooled_radius)
+        numbers += 2 * down * across * math.prod(level.pooled_size)  # of M and of T
+    return max(1, BYTES_OF_ACCELERATOR // (numbers * x.dtype.itemsize))
 
 
 def _features(kernel: ConvolutionalKernel, x: Float[Array, "n height width channel"]) -> Features:

@@ -65,7 +65,7 @@ class Level:
         """Those of a window that count, down and across."""
         if self.taken is not None:
             return (self.taken,)
-        return tuple(itertools.product(range(self.pooling), repeat=2))
+        return tuple(itertools.product(range(self.pooling), range(self.pooling)))
 
 
 def has_levels(layers: tuple[Layer, ...]) -> bool:

@@ -134,7 +134,8 @@ def try_out(forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
     layer = Convolved("relu", 2 / 9, tangent=True, pairs=block[0] * block[1], block=block)
     bands = None
     for level in levels:
-        arguments = bands, *_random_sides(level, block, first=bands is None)
+        one, other = _random_sides(level, block, first=bands is None)
+        arguments = bands, one, other
         bands = plain_forward(level, layer, *arguments)
         expected = bands, plain_backward(level, layer, arguments, bands)
         got = forward(level, layer, *arguments), backward(level, layer, arguments, bands)
