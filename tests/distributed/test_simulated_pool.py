@@ -76,10 +76,10 @@ def test_the_driver_is_the_limit_of_many_workers() -> None:
 
 
 def test_the_network_is_the_limit_of_many_workers() -> None:
-    seconds, ledger = simulate(512, cores_a_node=8, bandwidth=1000.0)
-    assert seconds > ledger.received / 1000.0
+    seconds, ledger = simulate(512, cores_a_node=8, bandwidth=10_000.0)
+    assert seconds > ledger.received / 10_000.0
     # what is shared is sent to a machine once, not to each of its workers
-    assert simulate(512, cores_a_node=1, bandwidth=1000.0)[0] > seconds
+    assert simulate(512, cores_a_node=1, bandwidth=10_000.0)[0] > seconds
 
 
 def test_latency_counts_once_a_block() -> None:
