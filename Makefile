@@ -42,8 +42,10 @@ demo: venv
 test: venv
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+# those that start Ray by themselves: they wait for things to happen in so many seconds
 test-slow: venv
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m 'slow and not ray' --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m 'slow and ray'
 
 lint: venv
 	$(BIN)/ruff check
