@@ -169,7 +169,8 @@ def test_one_is_killed(whole, processes, tmp_path, command, victim):
         saved = Checkpoints(path / "checkpoints").latest().step
     if victim == 1:  # who is left has the run, and time to save it
         assert status == 1
-        assert f"{saved} is saved in {path}: go on from there with --resume" in err
+        assert saved >= 10
+        assert f"The state of the run is saved in {path}: go on from there with --resume." in err
     alone = tmp_path / "alone"
     shutil.copytree(path, alone)
     first, second = processes.start_two(command, "--out", path, "--resume")

@@ -100,7 +100,7 @@ class Watched:
                 time.sleep(0.005)
                 if len(self.lines(begin)) > INTO and (found := self.in_flight(begin)):
                     process, tile = found[-1]
-                    os.kill(process, signal.SIGSTOP)  # it shall not come to its end meanwhile
+                    stop(process)  # it shall not come to its end meanwhile
                     if (process, tile) in self.in_flight(begin):
                         struck.append((process, tile, len(self.lines())))
                         strike(process)
@@ -142,6 +142,15 @@ def _compiled(whole: Ended, three: Any, watched: Watched, tiny: Any) -> None:
     """By workers that an earlier test made necessary, too."""
     del whole, three
     watched.distil(tiny, steps=1)
+
+
+def stop(process: int) -> None:
+    """Returns when it has: a thread that runs on another core is not stopped at once."""
+    os.kill(process, signal.SIGSTOP)
+    states = "R"
+    while set(states) & set("RSD"):
+        threads = Path(f"/proc/{process}/task").glob("*/stat")
+        states = "".join(each.read_text().rpartition(") ")[2][0] for each in threads)
 
 
 def wake(process: int) -> None:
