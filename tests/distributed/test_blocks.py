@@ -57,6 +57,15 @@ def check_equal(kernel: kernels.Kernel, other: kernels.Kernel, *x: jax.Array) ->
         assert jnp.linalg.norm(got) / jnp.linalg.norm(wanted) == pytest.approx(1, abs=10 * eps)
 
 
+def check_set_with_itself(kernel: kernels.Kernel, other: kernels.Kernel, x: jax.Array) -> None:
+    check_equal(kernel, other, x)
+    block = np.asarray(kernel(x))
+    np.testing.assert_array_equal(block, block.T)
+    np.testing.assert_allclose(
+        block.diagonal(), np.asarray(other(x)).diagonal(), rtol=EPS[x.dtype.name]
+    )
+
+
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest) -> Callable[[kernels.Kernel], kernels.Kernel]:
     return WAYS[request.param]
@@ -70,7 +79,6 @@ def way(request: pytest.FixtureRequest) -> Callable[[kernels.Kernel], kernels.Ke
         (FC, 6, 8, "float64"),
         (FC, 1, 5, "float32"),
         (FC, 5, 1, "float64"),
-        (CONVNET, 5, 3, "float64"),
     ],
 )
 def test_two_sets(way: Any, kernel: kernels.Kernel, n1: int, n2: int, dtype: str) -> None:
@@ -86,18 +94,27 @@ def test_two_sets(way: Any, kernel: kernels.Kernel, n1: int, n2: int, dtype: str
         (FC, 12, "float32"),
         (FC, 2, "float32"),
         (FC, 1, "float64"),
-        (CONVNET, 5, "float64"),
     ],
 )
 def test_a_set_with_itself(way: Any, kernel: kernels.Kernel, n: int, dtype: str) -> None:
     with jax.enable_x64(dtype == "float64"):
-        x = images(n, 0, dtype)
-        check_equal(way(kernel), kernel, x)
-        block = np.asarray(way(kernel)(x))
-        np.testing.assert_array_equal(block, block.T)
-        np.testing.assert_allclose(
-            block.diagonal(), np.asarray(kernel(x)).diagonal(), rtol=EPS[dtype]
-        )
+        check_set_with_itself(way(kernel), kernel, images(n, 0, dtype))
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        *("tiles", "devices"),
+        pytest.param("one row a tile", marks=pytest.mark.slow),
+        pytest.param("tiles on devices", marks=pytest.mark.slow),
+    ],
+    indirect=True,
+)
+def test_convolutional_kernel(way: Any) -> None:
+    with jax.enable_x64(True):
+        x1, x2 = images(5, 0, "float64"), images(3, 1, "float64")
+        check_equal(way(CONVNET), CONVNET, x1, x2)
+        check_set_with_itself(way(CONVNET), CONVNET, x1)
 
 
 def test_duplicated_images_are_not_apart(way: Any) -> None:

@@ -90,7 +90,9 @@ def cases(kernel: Any, x1: np.ndarray, x2: np.ndarray) -> Iterator[Case]:
     ("architecture", "kind", "shape", "draw"),
     [
         # sizes of 6 x 7 and 3 x 3, of no power of two; two convolutions, then one
-        (ConvNet(depth=2, prepend=True), "ntk", (6, 7, 3), images),
+        pytest.param(
+            ConvNet(depth=2, prepend=True), "ntk", (6, 7, 3), images, marks=pytest.mark.slow
+        ),
         (ConvNet(depth=1, prepend=False, b_std=0.0), "nngp", (4, 5, 1), with_equal_features),
         pytest.param(
             *(ConvNet(depth=1, prepend=True), "nngp", (5, 8, 1), with_equal_features),

@@ -20,13 +20,15 @@ class Environment:
     def install(self, *arguments: str | Path) -> None:
         self.run("pip", "install", "--quiet", "--no-compile", *arguments)
 
-    def run(self, command: str, *arguments: str | Path, cwd: Path | None = None) -> str:
+    def run(
+        self, command: str, *arguments: str | Path, cwd: Path | None = None, **variables: str
+    ) -> str:
         """What a command of the environment prints; the test fails with it if that fails."""
         environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         ended = subprocess.run(
             [self.folder / "bin" / command, *arguments],
             cwd=cwd or self.folder,  # not the repository, whose sources are not to be found
-            env=environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+            env=environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"} | variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
