@@ -197,7 +197,8 @@ def costs_section(costs: Costs, bandwidth: float) -> list[str]:
         "",
         f"The object store takes {costs.put / 1e9:.1f} GB/s in, and gives "
         f"{costs.bandwidth / 1e9:.1f} GB/s from a worker to the driver. Simulated pools have "
-        f"{bandwidth / 1e9:.1f} GB/s (assumed of a network), each way, at the driver.",
+        f"{bandwidth / 1e9:.1f} GB/s, each way, at the driver: no more than a network is assumed "
+        "to have (`--network`).",
     ]
 
 
