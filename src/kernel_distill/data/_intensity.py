@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-_LARGEST_BRIGHTNESS = 0.5  # added, either way
-_LARGEST_SATURATION = 2.0  # a factor, from 0
+_BRIGHTNESS = (-0.5, 0.5)  # added
+_SATURATION = (0.0, 2.0)  # a factor
 _CONTRAST = (0.5, 1.5)  # a factor
 _CUT_OUT = 1 / 2  # of height and width
 
@@ -23,9 +23,9 @@ def colour(
     def draw(key: Key[Array, ""], least: float, most: float) -> Float[Array, ""]:
         return jax.random.uniform(key, dtype=image.dtype, minval=least, maxval=most)
 
-    image += draw(key_brightness, -_LARGEST_BRIGHTNESS, _LARGEST_BRIGHTNESS)
+    image += draw(key_brightness, *_BRIGHTNESS)
     grey = image.mean(axis=2, keepdims=True)
-    image = grey + draw(key_saturation, 0, _LARGEST_SATURATION) * (image - grey)
+    image = grey + draw(key_saturation, *_SATURATION) * (image - grey)
     mean = image.mean()
     return mean + draw(key_contrast, *_CONTRAST) * (image - mean)
 
