@@ -105,7 +105,8 @@ def test_several_architectures(cli, own, tmp_path):
     path = tmp_path / "run"
     outcome = cli(
         *("kip", "--dataset", own, "--architecture", "fc1", "fc2", "--out", path, *QUICK),
-        *("--kernel", "nngp", "--activation", "erf", "--w-std", 1.2, "--augment", "flip", "crop"),
+        *("--kernel", "nngp", "--activation", "erf", "--w-std", 1.2),
+        *("--augment", "flip", "scale", "colour", "cutout"),
     )
     assert (outcome.status, outcome.err) == (0, "")
     metadata = kd.load(path).metadata

@@ -8,6 +8,7 @@ import scipy.ndimage
 
 from kernel_distill import data
 from kernel_distill._errors import UnknownNameError
+from kernel_distill.data import _geometry, _intensity
 
 
 def draw(shape, seed=0):
@@ -20,18 +21,17 @@ augment = jax.jit(data.augment, static_argnames="names")
 
 @pytest.mark.parametrize("shape", [(5, 7, 11, 3), (1, 8, 8, 1), (3, 1, 2, 2), (0, 4, 4, 1)])
 def test_shape_and_dtype_are_kept(shape):
-    for name in data.AUGMENTATIONS:
-        images = draw(shape)
-        augmented = augment(jax.random.key(1), images, names=(name,))
-        assert augmented.shape == shape
-        assert augmented.dtype == images.dtype
-        assert np.isfinite(augmented).all()
+    images = draw(shape)
+    augmented = augment(jax.random.key(1), images, names=data.AUGMENTATIONS)
+    assert augmented.shape == shape
+    assert augmented.dtype == images.dtype
+    assert np.isfinite(augmented).all()
 
 
 def test_jit_agrees():
-    images, key = draw((5, 7, 11, 3)), jax.random.key(1)
-    plain = data.augment(key, images, names=data.AUGMENTATIONS)
-    np.testing.assert_allclose(plain, augment(key, images, names=data.AUGMENTATIONS), atol=1e-4)
+    images, key, names = draw((5, 7, 11, 3)), jax.random.key(1), ("flip", "cutout")
+    plain = data.augment(key, images, names=names)
+    np.testing.assert_allclose(plain, augment(key, images, names=names), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", data.AUGMENTATIONS)
@@ -125,13 +125,145 @@ def test_crop_samples_the_image_along_a_line():
     assert (first <= 32 * (1 - share) + 1e-4).all()
 
 
-def test_gradients_flow():
-    images = draw((4, 8, 8, 1))
+def test_scale_is_scipys_affine_transform():
+    # on an image that is linear in row and column, the factors are the slopes away from the rim
+    row, column = np.mgrid[:13, :17].astype(np.float32)
+    plane = jnp.asarray(np.stack([row, column], -1))[None]
+    image = draw((1, 13, 17, 2))
+    key, many = jax.random.key(5), (60, 1, 1, 1)
+    slopes = np.asarray(augment(key, jnp.tile(plane, many), names=("scale",)))
+    scaled = np.asarray(augment(key, jnp.tile(image, many), names=("scale",)))
+    factors = np.stack(
+        [slopes[:, 7, 8, 0] - slopes[:, 6, 8, 0], slopes[:, 6, 9, 1] - slopes[:, 6, 8, 1]], -1
+    )
+    middle = np.array([6, 8])
+    for index, (vertical, horizontal) in enumerate(factors):
+        expected = [
+            scipy.ndimage.affine_transform(
+                np.asarray(image[0, ..., channel]),
+                [vertical, horizontal],
+                middle - middle * [vertical, horizontal],
+                order=1,
+                mode="nearest",
+            )
+            for channel in range(2)
+        ]
+        np.testing.assert_allclose(scaled[index], np.stack(expected, -1), atol=1e-4)
+    # the range of DSA's code, of each side by itself
+    assert (factors.min(0) < 0.87).all()
+    assert (factors.max(0) > 1.16).all()
+    assert factors.min() > 1 / 1.2 - 1e-5
+    assert factors.max() < 1.2 + 1e-5
+    assert abs(np.corrcoef(factors.T)[0, 1]) < 0.4
 
-    def loss(images):
-        return augment(jax.random.key(0), images, names=data.AUGMENTATIONS).sum()
 
-    assert np.isfinite(jax.jit(jax.grad(loss))(images)).all()
+def test_colour_is_brightness_saturation_contrast():
+    """The three numbers of a draw, told by images that show one of them, explain any image."""
+    key, many = jax.random.key(2), (80, 1, 1, 1)
+    black = jnp.zeros((1, 4, 5, 3))
+    grey = jnp.tile(jnp.asarray([1.0, -1.0])[None, None, :, None], (1, 4, 2, 3))
+    red = jnp.tile(jnp.asarray([1.0, 0.0, -1.0]), (1, 4, 4, 1))
+    image = draw((1, 4, 5, 3))
+    changed = {
+        name: np.asarray(augment(key, jnp.tile(each, many), names=("colour",)))
+        for name, each in {"black": black, "grey": grey, "red": red, "image": image}.items()
+    }
+    brightness = changed["black"][:, 0, 0, 0]
+    contrast = np.ptp(changed["grey"], axis=(1, 2, 3)) / 2
+    saturation = np.ptp(changed["red"], axis=(1, 2, 3)) / 2 / contrast
+    numbers = zip(brightness, saturation, contrast, changed["image"], strict=True)
+    for added, colourful, strong, got in numbers:
+        # equations of DSA's code, in its order
+        expected = np.asarray(image[0], np.float64) + added
+        channels = expected.mean(2, keepdims=True)
+        expected = (expected - channels) * colourful + channels
+        expected = (expected - expected.mean()) * strong + expected.mean()
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+    for values, least, most in ((brightness, -0.5, 0.5), (saturation, 0, 2), (contrast, 0.5, 1.5)):
+        reach = 0.1 * (most - least)
+        assert least - 1e-5 <= values.min() < least + reach
+        assert most + 1e-5 >= values.max() > most - reach
+    assert (np.abs(np.corrcoef([brightness, saturation, contrast]) - np.eye(3)) < 0.4).all()
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (1, 3)])
+def test_cutout_is_each_hole_of_dsa(shape):
+    def holes(size):
+        """Pixels cut out along one side, for each offset that DSA draws."""
+        hole = int(size * 0.5 + 0.5)
+        for offset in range(size + (1 - hole % 2)):
+            yield set(np.clip(np.arange(hole) + offset - hole // 2, 0, size - 1).tolist())
+
+    height, width = shape
+    expected = {
+        tuple(row in rows and column in columns for row in range(height) for column in range(width))
+        for rows in holes(height)
+        for columns in holes(width)
+    }
+    images = draw((600, *shape, 2))
+    cut = np.asarray(augment(jax.random.key(0), images, names=("cutout",)))
+    np.testing.assert_array_equal(cut[cut != 0], images[cut != 0])
+    assert (cut[..., 0] == 0).tolist() == (cut[..., 1] == 0).tolist()
+    assert {tuple(mask) for mask in (cut[..., 0] == 0).reshape(600, -1).tolist()} == expected
+
+
+def test_ranges_of_nothing_are_the_identity(monkeypatch):
+    for name, value in {
+        "_LARGEST_ANGLE": 0.0,
+        "_SMALLEST_CROP": 1.0,
+        "_LARGEST_SCALE": 1.0,
+    }.items():
+        monkeypatch.setattr(_geometry, name, value)
+    monkeypatch.setattr(_intensity, "_BRIGHTNESS", (0.0, 0.0))
+    for name in ("_SATURATION", "_CONTRAST"):
+        monkeypatch.setattr(_intensity, name, (1.0, 1.0))
+    monkeypatch.setattr(_intensity, "_CUT_OUT", 0.0)
+    images = draw((3, 6, 5, 3))
+    names = ("rotate", "crop", "scale", "colour", "cutout")
+    # not `augment`, which may be compiled with the ranges as they are
+    same = jax.jit(lambda images: data.augment(jax.random.key(0), images, names=names))(images)
+    np.testing.assert_allclose(same, images, atol=1e-5)
+
+
+def test_siamese_is_one_draw_whatever_the_batch():
+    image, key = draw((1, 12, 9, 3)), jax.random.key(3)
+
+    @jax.jit
+    def alone_and_four(image):
+        return [
+            data.augment(key, images, names=data.AUGMENTATIONS, siamese=True)
+            for images in (image, jnp.tile(image, (4, 1, 1, 1)))
+        ]
+
+    alone, four = alone_and_four(image)
+    np.testing.assert_allclose(four, np.tile(alone, (4, 1, 1, 1)), atol=1e-5)
+
+
+def test_the_draws_of_earlier_versions_are_kept():
+    images = draw((3, 6, 5, 2))
+    names = ("flip", "shift", "rotate", "crop")
+    changed = np.asarray(augment(jax.random.key(7), images, names=names))
+    # what the version before "scale" was added gave, here
+    expected = [5.42502, -4.89646, -0.82303]
+    np.testing.assert_allclose(changed.reshape(3, -1) @ np.arange(1, 61) / 60, expected, rtol=1e-4)
+
+
+def test_gradient_is_that_of_finite_differences():
+    with jax.enable_x64(True):
+        images, direction, cotangent = (
+            jnp.asarray(np.random.default_rng(seed).normal(size=(3, 7, 6, 3))) for seed in range(3)
+        )
+
+        def change(images):
+            return data.augment(jax.random.key(1), images, names=data.AUGMENTATIONS)
+
+        # every augmentation is affine in the images: the step need not be small
+        ahead, behind = jax.jit(lambda: (change(images + direction), change(images - direction)))()
+        gradient = jax.jit(lambda: jax.vjp(change, images)[1](cotangent)[0])()
+        assert gradient.dtype == jnp.float64
+        np.testing.assert_allclose(
+            (gradient * direction).sum(), (cotangent * (ahead - behind) / 2).sum(), rtol=1e-10
+        )
 
 
 def test_bad_input():

@@ -1,17 +1,12 @@
 """Random augmentation of preprocessed images, in JAX."""
 
-import math
 from collections.abc import Callable, Sequence
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from kernel_distill._errors import InputError, unknown_name
-
-_LARGEST_SHIFT = 1 / 16  # of height and width
-_LARGEST_ANGLE = math.radians(15)
-_SMALLEST_CROP = 3 / 4  # of height and width
+from kernel_distill.data import _geometry, _intensity
 
 
 def augment(
@@ -21,11 +16,18 @@ def augment(
     names: Sequence[str],
     first: Int[Array, ""] | int = 0,
     total: int | None = None,
+    siamese: bool = False,
 ) -> Float[Array, "n height width channel"]:
-    """Change each image at random, each on its own; can be jitted (`names` and `total` static).
+    """Change each image at random, each on its own; can be differentiated in the images.
+
+    Can be jitted, with `names`, `total` and `siamese` static.
 
     What comes in from outside an image repeats its rim: a grey image with an empty background keeps
     it, where the mean of the preprocessed images would frame it.
+
+    "scale", "colour" and "cutout" are those of DSA. Its "rotate" and "flip" are those here (half of
+    the images are flipped, too), its "crop" is a "shift" by up to 1/8. It fills what comes in with
+    zeros, and takes one of the names at random a step, where here each is applied.
 
     Args:
         key: a typed key, `jax.random.key(...)`; the same key gives the same result (another one
@@ -37,12 +39,30 @@ def augment(
             shift as likely as another;
             "rotate": by up to 15 degrees about the centre, bilinear;
             "crop": a part of 3/4 to the whole of height and width (the same share of both),
-            anywhere in the image, enlarged to the image's size, bilinear.
+            anywhere in the image, enlarged to the image's size, bilinear;
+            "scale": height and width, each on its own, enlarged or reduced by up to 1.2 about the
+            centre, bilinear;
+            "colour": brightness (up to 0.5 is added or taken away), saturation (each pixel's
+            distance from the mean of its channels, times 0 to 2; grey images have none) and
+            contrast (each pixel's distance from the image's mean, times 0.5 to 1.5), in this order.
+            On standardised images the unit of brightness is a standard deviation of the training
+            images, and the grey axis that of the standardised channels. Whitened images have lost
+            brightness and colour in a person's sense: to them it is a noise of this form, and a
+            large one, since their pixels are small. On images in [0, 1] (preprocessing "none") it
+            leaves that range;
+            "cutout": a hole of half the height and half the width, centred anywhere in the image
+            and hence often beyond its rim, is set to zero: the mean of standardised images, black
+            where there is no preprocessing.
         first: where in a larger batch these images stand; they are changed as they are in there.
         total: how many images the batch has; None: these alone.
+        siamese: change all images by one and the same draw, which depends on the key alone: natural
+            and synthetic images, however many of either, are then changed alike.
 
     Raises:
         InputError: an unknown or repeated name (with the nearest known ones); not images.
+
+    Source: of "scale", "colour", "cutout" and `siamese`, Zhao & Bilen 2021, "Dataset Condensation
+    with Differentiable Siamese Augmentation", and its code.
     """
     check_names(names)
     if images.ndim != 4:
@@ -51,12 +71,16 @@ def augment(
             f"{images.shape}. Tables cannot be augmented: leave the augmentations out."
         )
     for name in names:
+        change = _AUGMENTATIONS[name]
         # by name and not by position: adding one augmentation leaves the others' draws alone
-        key_of_name = jax.random.fold_in(key, list(_AUGMENTATIONS).index(name))
+        key_of_name = jax.random.fold_in(key, AUGMENTATIONS.index(name))
+        if siamese:
+            images = jax.vmap(change, in_axes=(None, 0))(key_of_name, images)
+            continue
         keys = jax.random.split(key_of_name, len(images) if total is None else total)
         if total is not None:
             keys = jax.lax.dynamic_slice_in_dim(keys, first, len(images))
-        images = jax.vmap(_AUGMENTATIONS[name])(keys, images)
+        images = jax.vmap(change)(keys, images)
     return images
 
 
@@ -69,90 +93,15 @@ def check_names(names: Sequence[str]) -> None:
         raise InputError(f"each augmentation can stand once; got {tuple(names)}.")
 
 
-def _flip(
-    key: Key[Array, ""], image: Float[Array, "height width channel"]
-) -> Float[Array, "height width channel"]:
-    return jnp.where(jax.random.bernoulli(key), image[:, ::-1], image)
-
-
-def _shift(
-    key: Key[Array, ""], image: Float[Array, "height width channel"]
-) -> Float[Array, "height width channel"]:
-    rows, columns = (max(1, int(size * _LARGEST_SHIFT)) for size in image.shape[:2])
-    padded = jnp.pad(image, ((rows, rows), (columns, columns), (0, 0)), mode="edge")
-    start = jax.random.randint(key, (2,), 0, jnp.array([2 * rows + 1, 2 * columns + 1]))
-    return jax.lax.dynamic_slice(padded, (start[0], start[1], 0), image.shape)
-
-
-def _rotate(
-    key: Key[Array, ""], image: Float[Array, "height width channel"]
-) -> Float[Array, "height width channel"]:
-    angle = jax.random.uniform(
-        key, dtype=image.dtype, minval=-_LARGEST_ANGLE, maxval=_LARGEST_ANGLE
-    )
-    row, column = _positions(image)
-    middle_row, middle_column = (image.shape[0] - 1) / 2, (image.shape[1] - 1) / 2
-    row, column = row - middle_row, column - middle_column
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    return _sample(
-        image, cos * row - sin * column + middle_row, sin * row + cos * column + middle_column
-    )
-
-
-def _crop(
-    key: Key[Array, ""], image: Float[Array, "height width channel"]
-) -> Float[Array, "height width channel"]:
-    key_size, key_place = jax.random.split(key)
-    share = jax.random.uniform(key_size, dtype=image.dtype, minval=_SMALLEST_CROP, maxval=1)
-    height, width = image.shape[:2]
-    size = jnp.array([height, width], image.dtype)
-    corner = jax.random.uniform(key_place, (2,), image.dtype) * size * (1 - share)
-    row, column = _positions(image)
-    # pixels are squares around their centres
-    return _sample(
-        image, (row + 0.5) * share + corner[0] - 0.5, (column + 0.5) * share + corner[1] - 0.5
-    )
-
-
-def _positions(
-    image: Float[Array, "height width channel"],
-) -> tuple[Float[Array, "height 1"], Float[Array, "1 width"]]:
-    height, width = image.shape[:2]
-    return (
-        jnp.arange(height, dtype=image.dtype)[:, None],
-        jnp.arange(width, dtype=image.dtype)[None, :],
-    )
-
-
-def _sample(
-    image: Float[Array, "height width channel"],
-    row: Float[Array, "*#position"],
-    column: Float[Array, "*#position"],
-) -> Float[Array, "height width channel"]:
-    """The image at fractional positions, bilinear; outside, its nearest pixel."""
-    height, width, channel = image.shape
-    row, column = jnp.broadcast_arrays(jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1))
-    top, left = jnp.floor(row), jnp.floor(column)
-    pixels = image.reshape(height * width, channel)
-
-    def corner(
-        at_row: Int[Array, "height width"], at_column: Int[Array, "height width"]
-    ) -> Float[Array, "height width channel"]:
-        # one beyond the last, where it has weight zero
-        return pixels[jnp.minimum(at_row, height - 1) * width + jnp.minimum(at_column, width - 1)]
-
-    down, right = (row - top)[..., None], (column - left)[..., None]
-    above, beside = top.astype(jnp.int32), left.astype(jnp.int32)
-    upper = (1 - right) * corner(above, beside) + right * corner(above, beside + 1)
-    lower = (1 - right) * corner(above + 1, beside) + right * corner(above + 1, beside + 1)
-    return (1 - down) * upper + down * lower
-
-
+# a new one at the end: the place of a name decides on its random stream
 _AUGMENTATIONS: dict[str, Callable[[Array, Array], Array]] = {
-    "flip": _flip,
-    "shift": _shift,
-    "rotate": _rotate,
-    "crop": _crop,
+    "flip": _geometry.flip,
+    "shift": _geometry.shift,
+    "rotate": _geometry.rotate,
+    "crop": _geometry.crop,
+    "scale": _geometry.scale,
+    "colour": _intensity.colour,
+    "cutout": _intensity.cut_out,
 }
 AUGMENTATIONS: tuple[str, ...] = tuple(_AUGMENTATIONS)
 """The known names, in the order of their random streams."""

@@ -62,7 +62,8 @@ class Settings:
     """The first support: images of the training set, or Gaussian noise of their magnitude."""
 
     augment: tuple[str, ...] = ()
-    """What is done at random to the natural images of a batch: flip, shift, rotate, crop."""
+    """What is done at random to the natural images of a batch: flip, shift, rotate, crop, scale,
+    colour, cutout. Whitened images have no colour to change: leave it out with zca."""
 
     augment_fraction: float = 1.0
     """The fraction of the batches that are augmented."""
