@@ -38,6 +38,12 @@ def read_npz(path: Path) -> Held:
             f"{', '.join(sorted(missing))} and holds {', '.join(sorted(names)) or 'nothing'}. "
             "Save it again with these names: numpy.savez(path, images=images, labels=labels)."
         )
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # NumPy hands on the bytes of what is no .npy
+            raise InputError(
+                f"{name} in {path} must be an array; it is no .npy. Save it again with "
+                "numpy.savez(path, images=images, labels=labels)."
+            )
     images, labels = arrays["images"], arrays["labels"]
     if {_RIDGE, _SCALE} <= names and arrays[_RIDGE].size == 1:
         # its own evaluation is that of a ConvNet without KIP's first layer
