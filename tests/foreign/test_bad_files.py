@@ -145,14 +145,17 @@ def test_damaged_pt(digits, torch, tmp_path):
             foreign.read(path, digits, preprocessing="standardise")
 
 
-def test_what_is_too_large_is_not_unpacked(digits, support, torch, tmp_path, monkeypatch):
+def test_what_is_too_large_is_not_unpacked(digits, support, tmp_path, monkeypatch):
     monkeypatch.setattr(_held, "LARGEST", 2**20)
     path = tmp_path / "a.npz"
     np.savez_compressed(path, images=np.zeros((2**21,), np.uint8), labels=support[1])
     assert path.stat().st_size < 2**14
     with pytest.raises(InputError, match="at most 0 GiB"):
         foreign.read(path, digits, preprocessing="standardise")
-    one = torch.zeros(1)  # seen as many, at no cost
+
+
+def test_few_numbers_that_claim_to_be_many(digits, torch, tmp_path):
+    one = torch.zeros(1)
     path = tmp_path / "a.pt"
     torch.save({"data": [[one.expand(2**40), one]]}, path)
     with pytest.raises(InputError, match=r"holds 4096\.0 GiB"):
