@@ -12,6 +12,7 @@ print(kd.evaluate(kd.load("digits10.npz"), data.test).accuracy)
 from kernel_distill import artefact as artefact
 from kernel_distill import data as data
 from kernel_distill import distributed as distributed
+from kernel_distill import foreign as foreign
 from kernel_distill import kernels as kernels
 from kernel_distill import kip as kip
 from kernel_distill import label_solve as label_solve

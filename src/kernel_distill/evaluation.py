@@ -17,6 +17,8 @@ from kernel_distill.kernels import Kernel, RidgeRegression, Rows, from_metadata,
 Precision = Literal["float32", "float64"]
 Images = Float[np.ndarray, "n *shape"]
 
+_RIDGE = 1e-6  # the papers'
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -40,7 +42,8 @@ def evaluate(distilled: Distilled, split: Split, *, kernel: Kernel | None = None
         distilled: what to learn from.
         split: what to predict, preprocessed as the distilled set was.
         kernel: by default the one that the set was distilled with (of several, the first). The
-            ridge and the precision are those of the distillation in any case.
+            ridge and the precision are those of the distillation in any case; the ridge is 1e-6
+            where the artefact names none, as those of other methods.
 
     Raises:
         InputError: the split's preprocessing is not that of the distilled set, or the split
@@ -55,6 +58,11 @@ def evaluate(distilled: Distilled, split: Split, *, kernel: Kernel | None = None
             "metadata give under 'preprocessing'"
         )
     if kernel is None:
+        if "architecture" not in distilled.metadata:
+            raise InputError(
+                "the artefact names no architecture, as it was not distilled with a kernel: pass "
+                "one as kernel="
+            )
         kernel = from_metadata(distilled.metadata["architecture"]).kernel(
             distilled.metadata["kernel"]
         )
@@ -63,7 +71,7 @@ def evaluate(distilled: Distilled, split: Split, *, kernel: Kernel | None = None
         distilled.images,
         distilled.labels,
         split,
-        ridge=distilled.metadata["ridge"],
+        ridge=distilled.metadata.get("ridge", _RIDGE),
         precision=distilled.metadata.get("settings", {}).get("precision", "float32"),
     )
 

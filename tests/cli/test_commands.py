@@ -233,7 +233,7 @@ def test_env(cli):
         assert name in outcome.out
 
 
-@pytest.mark.parametrize("command", ["kip", "label-solve", "evaluate", "export", "env"])
+@pytest.mark.parametrize("command", ["kip", "label-solve", "evaluate", "export", "import", "env"])
 def test_help_has_an_example_that_parses(cli, command):
     outcome = cli(command, "--help")
     assert (outcome.status, outcome.err) == (0, "")
@@ -245,7 +245,7 @@ def test_help_has_an_example_that_parses(cli, command):
 def test_help_lists_the_commands(cli):
     outcome = cli("--help")
     assert outcome.status == 0
-    for command in ("kip", "label-solve", "evaluate", "export", "env"):
+    for command in ("kip", "label-solve", "evaluate", "export", "import", "env"):
         assert command in outcome.out
 
 

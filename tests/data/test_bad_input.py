@@ -103,7 +103,7 @@ def test_test_set_that_does_not_fit(arrays):
         ({"zca_regularisation": 0.0}, "zca_regularisation must be positive"),
         ({"zca_regularisation": float("nan")}, "zca_regularisation must be positive"),
         ({"preprocessing": "standardize"}, "did you mean 'standardise'"),
-        ({"whitening": "preprocessing.npz"}, "whitening is for preprocessing='zca' only"),
+        ({"whitening": "preprocessing.npz"}, "whitening is for preprocessing='zca' or 'whiten'"),
     ],
 )
 def test_settings(arrays, setting, match):

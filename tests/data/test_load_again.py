@@ -37,6 +37,7 @@ def assert_same(one, other):
         {"validation_size": 0, "test_size": 100},
         {"split_seed": 3, "preprocessing": "none"},
         {"preprocessing": "zca", "zca_regularisation": 0.3},
+        {"preprocessing": "whiten"},
         {"image_size": 6},
     ],
 )

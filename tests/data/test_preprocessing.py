@@ -83,6 +83,28 @@ def test_zca_is_the_papers_formula(small, regularisation):
     np.testing.assert_allclose(loaded.test.images, expected, atol=1e-5 * np.abs(expected).max())
 
 
+def test_whiten_is_rfads_formula(small, tmp_path):
+    """Standardised channels, whitened as RFAD's data.py does, without the scaling to norm 1."""
+    loaded = load(*small, preprocessing="whiten", validation_size=40)
+    train = train_part(small, validation_size=40) / 255
+    mean, std = train.mean((0, 1, 2)), train.std((0, 1, 2))
+    rows = ((train - mean) / std).reshape(len(train), -1)
+    moment = rows.T @ rows / len(rows)
+    u, s, _ = np.linalg.svd(moment + 0.1 * np.trace(moment) / len(moment) * np.eye(len(moment)))
+    test = ((small[0][:30] / 255 - mean) / std).reshape(30, -1)
+    expected = (test @ (u / np.sqrt(s) @ u.T)).reshape(loaded.test.images.shape)
+    np.testing.assert_allclose(loaded.test.images, expected, atol=1e-5 * np.abs(expected).max())
+    # nothing is lost, so that all is undone
+    seen = loaded.preprocessing.invert_for_viewing(loaded.test.images)
+    np.testing.assert_allclose(seen, small[0][:30] / 255, atol=1e-4)
+    loaded.preprocessing.save_whitening(tmp_path / "preprocessing.npz")
+    restored = Preprocessing.from_metadata(
+        json.loads(json.dumps(loaded.preprocessing.to_metadata())),
+        whitening=tmp_path / "preprocessing.npz",
+    )
+    np.testing.assert_array_equal(restored.apply(small[0][:30]), loaded.test.images)
+
+
 def test_whitened_second_moment_is_the_identity(small):
     loaded = load(*small, preprocessing="zca", zca_regularisation=1e-9, validation_size=0)
     rows = loaded.train.images.reshape(len(loaded.train), -1).astype(np.float64)

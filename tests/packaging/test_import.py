@@ -10,7 +10,7 @@ import pytest
 # loaded when they are first used
 HEAVY = {
     *("PIL", "flax", "matplotlib", "neural_tangents", "optax", "ray", "rich", "scipy"),
-    *("sklearn", "tensorflow", "tensorflow_datasets", "tyro", "yaml"),
+    *("sklearn", "tensorflow", "tensorflow_datasets", "torch", "tyro", "yaml"),
 }
 
 

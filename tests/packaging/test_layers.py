@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "distributed": {"kernels"},
     "networks": {"kernels"},
+    "foreign": {"data", "artefact", "kernels"},
     "evaluation": {"data", "artefact", "kernels"},
     "results": {"data", "artefact", "kernels", "evaluation"},
     "supports": {"data", "kernels"},

@@ -1,16 +1,18 @@
 """`kernel-distill evaluate`"""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import tyro
 
-from kernel_distill import data
-from kernel_distill.artefact import holds_run, load, read_config
+from kernel_distill._errors import InputError
 from kernel_distill.cli._devices import DeviceOptions
+from kernel_distill.cli._distilled import DistilledOptions
 from kernel_distill.cli._show import table
 from kernel_distill.evaluation import evaluate
-from kernel_distill.kernels import from_metadata
+from kernel_distill.kernels import Kernel, from_metadata, named
 
 
 @dataclass(frozen=True)
@@ -21,35 +23,22 @@ class Evaluate:
     """
 
     run_directory: tyro.conf.Positional[Path]
-    """A run directory, or a distilled .npz."""
+    """A run directory, a distilled .npz, or a file of others (see import)."""
 
-    dataset: str | None = None
-    """Where the data are now, if a file or folder of them has moved."""
+    data: DistilledOptions = field(default_factory=DistilledOptions)
 
-    data_dir: str | None = None
-    """Where TensorFlow Datasets keeps its prepared sets, if not where the run found them."""
+    architecture: tuple[str, ...] = ()
+    """By default those that the set was distilled with; needed where its file does not tell."""
 
     def run(self) -> None:
-        distilled = load(self.run_directory)
-        config = (
-            read_config(self.run_directory / "config.yaml") if holds_run(self.run_directory) else {}
-        )
-        whitening = self.run_directory / "preprocessing.npz"
-        dataset = data.load_again(
-            distilled.metadata,
-            dataset=self.dataset or config.get("dataset"),
-            data_dir=self.data_dir or config.get("data_dir"),
-            whitening=whitening if whitening.is_file() else None,
-        )
+        distilled, dataset = self.data.open(self.run_directory)
         rows = []
-        for metadata in map(dict, distilled.metadata["architectures"]):
-            # what was written before mixtures of both kinds has one kernel for all
-            kind = metadata.pop("kernel", distilled.metadata["kernel"])
-            kernel = DeviceOptions().place(from_metadata(metadata).kernel(kind))
-            evaluation = evaluate(distilled, dataset.test, kernel=kernel)
+        for name, kernel in self._kernels(distilled.metadata):
+            placed = DeviceOptions().place(kernel)
+            evaluation = evaluate(distilled, dataset.test, kernel=placed)
             rows.append(
                 (
-                    f"{metadata['name']} {kernel.kind}",
+                    f"{name} {kernel.kind}",
                     f"{len(dataset.test)}",
                     f"{100 * evaluation.accuracy:.2f} %",
                     f"{evaluation.loss:.5f}",
@@ -60,3 +49,19 @@ class Evaluate:
             rows,
             ("kernel", "test images", "accuracy", "loss"),
         )
+
+    def _kernels(self, metadata: dict[str, Any]) -> Iterator[tuple[str, Kernel]]:
+        """The kernels to evaluate with, and their architectures' names."""
+        if self.architecture:
+            for name in self.architecture:
+                yield name, named(name).kernel(metadata.get("kernel", "ntk"))
+            return
+        if "architectures" not in metadata:
+            raise InputError(
+                f"{self.run_directory} does not tell which architecture it was distilled with. "
+                "Give one or several: --architecture convnet3 fc1"
+            )
+        for settings in map(dict, metadata["architectures"]):
+            # what was written before mixtures of both kinds has one kernel for all
+            kind = settings.pop("kernel", metadata["kernel"])
+            yield settings["name"], from_metadata(settings).kernel(kind)

@@ -25,6 +25,7 @@ from kernel_distill.cli._env import Env
 from kernel_distill.cli._estimate import METHODS, Estimate
 from kernel_distill.cli._evaluate import Evaluate
 from kernel_distill.cli._export import Export
+from kernel_distill.cli._import import Import
 from kernel_distill.cli._jax import configure
 from kernel_distill.cli._kip import Kip
 from kernel_distill.cli._label_solve import LabelSolve
@@ -36,6 +37,7 @@ _COMMANDS: dict[str, type] = {
     "estimate": Estimate,
     "evaluate": Evaluate,
     "export": Export,
+    "import": Import,
     "env": Env,
 }
 _DESCRIPTION = "Distil a data set into a handful of synthetic examples with neural kernels."

@@ -11,6 +11,7 @@ from kernel_distill.data._load_again import load_again as load_again
 from kernel_distill.data._preprocessing import Preprocessing as Preprocessing
 from kernel_distill.data._sampling import ClassBalanced as ClassBalanced
 from kernel_distill.data._sampling import numpy_generator as numpy_generator
+from kernel_distill.data._settings import PREPROCESSINGS as PREPROCESSINGS
 from kernel_distill.data._settings import Settings as Settings
 from kernel_distill.data._split import Dataset as Dataset
 from kernel_distill.data._split import Split as Split
@@ -18,6 +19,7 @@ from kernel_distill.data._split import Split as Split
 __all__ = [
     "AUGMENTATIONS",
     "LABEL_CONVENTION",
+    "PREPROCESSINGS",
     "ClassBalanced",
     "Dataset",
     "Preprocessing",

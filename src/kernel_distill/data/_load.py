@@ -16,7 +16,7 @@ from kernel_distill.data._holdout import hold_out, most_to_hold_out
 from kernel_distill.data._npz import read_npz
 from kernel_distill.data._preprocessing import Preprocessing
 from kernel_distill.data._resize import resize_all
-from kernel_distill.data._settings import Settings
+from kernel_distill.data._settings import WHITENINGS, Settings
 from kernel_distill.data._source import Raw, Source, checked
 from kernel_distill.data._split import Dataset, Split
 from kernel_distill.data._tfds import known_names, read_tfds
@@ -62,10 +62,10 @@ def load(
         split_seed: chooses the validation images.
         image_size: cut images to their central square and resize them to this height and width;
             needed where they differ in size.
-        preprocessing: "standardise", "zca" or "none"; see `Preprocessing`.
-        zca_regularisation: of "zca", times the mean eigenvalue.
-        whitening: of "zca": a preprocessing.npz of the same data and settings, in place of fitting
-            the whitening again.
+        preprocessing: "standardise", "zca", "whiten" or "none"; see `Preprocessing`.
+        zca_regularisation: of "zca" and "whiten", times the mean eigenvalue.
+        whitening: of those two: a preprocessing.npz of the same data and settings, in place of
+            fitting the whitening again.
 
     Raises:
         UnknownNameError: no such data set or preprocessing; with the nearest known names.
@@ -230,10 +230,10 @@ def _check_images_wanted(source: Source, settings: Settings) -> None:
     if source.train_images.ndim == 4:
         return
     shape = source.train_images.shape
-    if settings.preprocessing == "zca":
+    if settings.preprocessing in WHITENINGS:
         raise InputError(
-            f"preprocessing 'zca' needs images [n, height, width, channel]; got a table {shape}. "
-            "Take 'standardise'."
+            f"preprocessing {settings.preprocessing!r} needs images [n, height, width, channel]; "
+            f"got a table {shape}. Take 'standardise'."
         )
     if settings.image_size is not None:
         raise InputError(
@@ -256,6 +256,6 @@ def _recipe(
         "image_size": settings.image_size,
         "preprocessing": settings.preprocessing,
     }
-    if settings.preprocessing == "zca":
+    if settings.preprocessing in WHITENINGS:
         recipe["zca_regularisation"] = float(settings.zca_regularisation)
     return recipe

@@ -6,6 +6,7 @@ from typing import Any
 
 from kernel_distill._errors import InputError, UnknownNameError
 from kernel_distill.data._load import load
+from kernel_distill.data._settings import WHITENINGS
 from kernel_distill.data._split import Dataset
 
 
@@ -23,7 +24,8 @@ def load_again(
         dataset: where a user's own data are now (the metadata hold no path); by default the name
             of then.
         data_dir: as for `load`.
-        whitening: of "zca": the preprocessing.npz of the run, in place of fitting it again.
+        whitening: of "zca" and "whiten": the preprocessing.npz of the run, in place of fitting it
+            again.
 
     Raises:
         InputError: the data are not those that the set was made from, by their version, sizes
@@ -36,7 +38,7 @@ def load_again(
     }
     if recipe["test_held_out"]:
         settings["test_size"] = recipe["test_held_out"]
-    if recipe["preprocessing"] == "zca":
+    if recipe["preprocessing"] in WHITENINGS:
         settings |= {"zca_regularisation": recipe["zca_regularisation"], "whitening": whitening}
     name = metadata["dataset"]["name"]
     try:

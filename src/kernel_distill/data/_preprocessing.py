@@ -14,6 +14,7 @@ from jaxtyping import Float, Float32, Num
 
 from kernel_distill._errors import DamagedFileError, InputError
 from kernel_distill._files import write_atomically
+from kernel_distill.data._settings import WHITENINGS
 from kernel_distill.data._steps import Blocks, Standardise, Step, UnitNorm, Whiten
 
 _BLOCK_BYTES = 2**26  # of float64: what apply and fit need besides their input and output
@@ -46,8 +47,8 @@ class Preprocessing:
 
         Args:
             images: natural ones: uint8, or floats taken as they are.
-            recipe: with `preprocessing` ("standardise", "zca" or "none") and, for "zca",
-                `zca_regularisation`.
+            recipe: with `preprocessing` ("standardise", "zca", "whiten" or "none") and, where it
+                whitens, `zca_regularisation`.
             whitening: a file of `save_whitening` to take the matrix from, in place of fitting it.
 
         Raises:
@@ -55,10 +56,11 @@ class Preprocessing:
         """
         fitted = cls(dict(recipe), images.shape[1:], ())
         kinds: list[Callable[[Blocks], Step]] = []
-        if recipe["preprocessing"] in ("standardise", "zca"):
+        if recipe["preprocessing"] != "none":
             kinds += [Standardise.fit]
         if recipe["preprocessing"] == "zca":
             kinds += [UnitNorm.fit]
+        if recipe["preprocessing"] in WHITENINGS:
             if whitening is None:
                 kinds += [partial(Whiten.fit, regularisation=recipe["zca_regularisation"])]
             else:  # read first: a file that does not belong here is refused before the work
@@ -71,7 +73,7 @@ class Preprocessing:
 
     @property
     def name(self) -> str:
-        """ "standardise", "zca" or "none"."""
+        """ "standardise", "zca", "whiten" or "none"."""
         return self.recipe["preprocessing"]
 
     @property
@@ -148,8 +150,8 @@ class Preprocessing:
 
         Args:
             metadata: from `to_metadata`.
-            whitening: the run's preprocessing.npz; without it a "zca" preprocessing is known by
-                its fingerprint only, and `apply` and `invert_for_viewing` raise.
+            whitening: the run's preprocessing.npz; without it one that whitens is known by its
+                fingerprint only, and `apply` and `invert_for_viewing` raise.
 
         Raises:
             DamagedFileError: the metadata are not whole, or the recipe is not that of the
@@ -160,10 +162,11 @@ class Preprocessing:
             recipe = metadata["recipe"]
             name = recipe["preprocessing"]
             steps: list[Step] = []
-            if name in ("standardise", "zca"):
+            if name != "none":
                 steps += [Standardise(np.array(metadata["mean"]), np.array(metadata["std"]))]
             if name == "zca":
                 steps += [UnitNorm(metadata["average_mean"], metadata["average_norm"])]
+            if name in WHITENINGS:
                 steps += [Whiten(None)]
             restored = cls(dict(recipe), tuple(metadata["image_shape"]), tuple(steps))
             known = metadata["fingerprint"]
@@ -190,7 +193,7 @@ class Preprocessing:
         if self.whitening is None:
             raise InputError(
                 f"preprocessing {self.name!r} has no whitening matrix to save; only a fitted "
-                "'zca' has one."
+                "'zca' or 'whiten' has one."
             )
         buffer = io.BytesIO()
         np.savez(buffer, whitening=self.whitening, fingerprint=np.array(self.fingerprint))
@@ -215,7 +218,7 @@ class Preprocessing:
                 f"{path} is no whole preprocessing.npz ({error}). Take another copy, or leave it "
                 "out: loading the data set fits the whitening again."
             ) from error
-        if fingerprint != self.fingerprint or self.name != "zca":
+        if fingerprint != self.fingerprint or self.name not in WHITENINGS:
             raise InputError(
                 f"the whitening must be of the recipe with fingerprint {self.fingerprint}; {path} "
                 f"has {fingerprint}: another data set, split or setting. Give the "

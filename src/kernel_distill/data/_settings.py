@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from kernel_distill._errors import InputError, unknown_name
 
-PREPROCESSINGS = ("standardise", "zca", "none")
+PREPROCESSINGS = ("standardise", "zca", "whiten", "none")
+WHITENINGS = ("zca", "whiten")
+"""Those with a matrix of their own."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,15 @@ class Settings:
 
     preprocessing: str = "standardise"
     """`standardise` gives each channel mean 0 and standard deviation 1 over the training images;
-    `zca` is the regularised whitening of the KIP papers; `none` leaves images in [0, 1]."""
+    `zca` is the regularised whitening of the KIP papers; `whiten` is the same without the scaling
+    of each image to norm 1 before it (RFAD's); `none` leaves images in [0, 1]."""
 
     zca_regularisation: float = 0.1
-    """Of `zca`: this times the mean eigenvalue is added to each eigenvalue."""
+    """Of `zca` and `whiten`: this times the mean eigenvalue is added to each eigenvalue."""
 
     whitening: str | None = None
-    """Of `zca`: the preprocessing.npz of an earlier run with the same data settings, in place of
-    fitting the whitening again (which takes about a minute for CIFAR-10)."""
+    """Of `zca` and `whiten`: the preprocessing.npz of an earlier run with the same data settings,
+    in place of fitting the whitening again (which takes about a minute for CIFAR-10)."""
 
     def __post_init__(self) -> None:
         if self.preprocessing not in PREPROCESSINGS:
@@ -64,9 +67,9 @@ class Settings:
                 "zca_regularisation must be positive, since unregularised whitening divides by "
                 f"eigenvalues that are zero; got {self.zca_regularisation}. The papers take 0.1."
             )
-        if self.whitening is not None and self.preprocessing != "zca":
+        if self.whitening is not None and self.preprocessing not in WHITENINGS:
             raise InputError(
-                "whitening is for preprocessing='zca' only; got "
+                "whitening is for preprocessing='zca' or 'whiten'; got "
                 f"preprocessing={self.preprocessing!r}. Leave one of the two out."
             )
 

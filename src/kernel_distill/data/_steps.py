@@ -117,7 +117,7 @@ class Whiten:
         scale = np.trace(moment) / len(moment)
         if scale == 0:
             raise InputError(
-                "preprocessing 'zca' needs images that are not constant; every training image "
+                "whitening needs images that are not constant; every training image "
                 "has one value only. Take preprocessing='none'."
             )
         values, vectors = scipy.linalg.eigh(

@@ -1,0 +1,70 @@
+"""A distilled set and its data, from a path: a run, this project's own file, or one of others."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kernel_distill import data, foreign
+from kernel_distill._errors import InputError
+from kernel_distill.artefact import Distilled, holds_run, load, read_config
+from kernel_distill.cli._show import line, waiting
+from kernel_distill.data import Dataset
+
+
+@dataclass(frozen=True)
+class DistilledOptions:
+    """What a file does not tell of the data that it was distilled from."""
+
+    dataset: str | None = None
+    """The data set that was distilled, where the file does not tell; or where the data are now, if
+    a file or folder of them has moved."""
+
+    data_dir: str | None = None
+    """Where TensorFlow Datasets keeps its prepared sets, if not where the run found them."""
+
+    preprocessing: str | None = None
+    """Of files of others that do not tell, how their images are preprocessed: standardise, zca
+    (KIP's), whiten (RFAD's), dc (DC's, DSA's and DM's own constants), or none."""
+
+    def open(self, path: Path, *, index: int = 0) -> tuple[Distilled, Dataset]:
+        """The distilled set, and the data set with the same preprocessing.
+
+        Says what was found in a file of others.
+
+        Args:
+            path: a run directory, a distilled .npz, or what `foreign.read` takes.
+            index: of several sets in a file of others, which one.
+
+        Raises:
+            InputError: the options contradict the file, or do not tell what it does not; or as
+                `load`, `data.load_again`, `foreign.load_data`, `foreign.read`.
+        """
+        if foreign.recognised(path):
+            return self._of_others(path, index)
+        distilled = load(path)
+        name = distilled.metadata["preprocessing"]["name"]
+        if self.preprocessing not in (None, name):
+            raise InputError(
+                f"the images of {path} are preprocessed by {name!r}, as it says itself; got "
+                f"preprocessing={self.preprocessing!r}. Leave that out."
+            )
+        config = read_config(path / "config.yaml") if holds_run(path) else {}
+        whitening = path / "preprocessing.npz"
+        dataset = data.load_again(
+            distilled.metadata,
+            dataset=self.dataset or config.get("dataset"),
+            data_dir=self.data_dir or config.get("data_dir"),
+            whitening=whitening if whitening.is_file() else None,
+        )
+        return distilled, dataset
+
+    def _of_others(self, path: Path, index: int) -> tuple[Distilled, Dataset]:
+        with waiting(f"loading and preprocessing the data of {path}"):
+            dataset = foreign.load_data(
+                path,
+                dataset=self.dataset,
+                preprocessing=self.preprocessing,
+                data_dir=self.data_dir,
+            )
+        distilled = foreign.read(path, dataset, preprocessing=self.preprocessing, index=index)
+        line(foreign.describe(distilled))
+        return distilled, dataset

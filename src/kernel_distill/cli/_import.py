@@ -1,0 +1,49 @@
+"""`kernel-distill import`"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from kernel_distill import foreign
+from kernel_distill._errors import InputError
+from kernel_distill.cli._distilled import DistilledOptions
+from kernel_distill.cli._show import line
+
+
+@dataclass(frozen=True)
+class Import:
+    """Write a distilled set of others as a file of this project's own.
+
+    Read are the .npz of KIP's release, of RFAD and others with images and labels, the .pt of DC,
+    DSA and DM (with pip install 'kernel-distill[torch]'), and folders with a folder of PNG or JPEG
+    images a class. Images of floats are taken as preprocessed, those of 8 bits as natural.
+
+    For example: kernel-distill import dsa.pt --dataset cifar10 --preprocessing dc --out dsa.npz
+    """
+
+    file: tyro.conf.Positional[Path]
+    """The file, or the folder of images."""
+
+    out: Path
+    """The file to write."""
+
+    data: DistilledOptions = field(default_factory=DistilledOptions)
+
+    index: int = 0
+    """Of several sets in a .pt, which one."""
+
+    overwrite: bool = False
+    """Replace the file if it is there."""
+
+    def run(self) -> None:
+        if self.file.exists() and not foreign.recognised(self.file):
+            raise InputError(
+                f"{self.file} is not one of the files that are imported (import --help lists "
+                "them). Files of kernel-distill itself can be used as they are."
+            )
+        if self.out.exists() and not self.overwrite:
+            raise InputError(f"{self.out} exists: choose another --out, or give --overwrite")
+        distilled, _ = self.data.open(self.file, index=self.index)
+        distilled.save(self.out)
+        line(f"{self.out}: {len(distilled)} images {list(distilled.images.shape[1:])}")
