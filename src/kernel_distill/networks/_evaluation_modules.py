@@ -1,8 +1,9 @@
 """The networks that the field evaluates distilled sets with, as flax modules."""
 
 import functools
+import math
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import jax
 from flax import nnx
@@ -37,7 +38,7 @@ class _Stack:
 
     def convolution(
         self, channels: int, *, size: int = 3, padding: int = 1, stride: int = 1, bias: bool = True
-    ) -> Self:
+    ) -> "_Stack":
         height, width, inputs = self.shape
         initializer = _uniform(size**2 * inputs)
         layer = nnx.Conv(
@@ -54,7 +55,7 @@ class _Stack:
         height, width = ((n + 2 * padding - size) // stride + 1 for n in (height, width))
         return self._put(layer, (height, width, channels))
 
-    def dense(self, units: int) -> Self:
+    def dense(self, units: int) -> "_Stack":
         (inputs,) = self.shape
         initializer = _uniform(inputs)
         layer = nnx.Linear(
@@ -62,7 +63,7 @@ class _Stack:
         )
         return self._put(layer, (units,))
 
-    def instance_norm(self) -> Self:
+    def instance_norm(self) -> "_Stack":
         *pixels, channels = self.shape
         if pixels == [1, 1]:
             self._too_small("instance normalisation makes a constant of a single pixel")
@@ -72,38 +73,35 @@ class _Stack:
         )
         return self._put(layer, self.shape)
 
-    def batch_norm(self) -> Self:
+    def batch_norm(self) -> "_Stack":
         layer = nnx.BatchNorm(
             self.shape[-1], momentum=0.9, epsilon=1e-5, use_fast_variance=False, rngs=self.rngs
         )
         return self._put(layer, self.shape)
 
-    def relu(self) -> Self:
+    def relu(self) -> "_Stack":
         return self._put(nnx.relu, self.shape)
 
-    def max_pooling(self) -> Self:
+    def max_pooling(self) -> "_Stack":
         return self._halve(_max_pooling)
 
-    def average_pooling(self) -> Self:
+    def average_pooling(self) -> "_Stack":
         return self._halve(_average_pooling)
 
-    def average(self) -> Self:
+    def average(self) -> "_Stack":
         return self._put(_average, self.shape[-1:])
 
-    def flatten(self) -> Self:
-        size = 1
-        for length in self.shape:
-            size *= length
-        return self._put(_flatten, (size,))
+    def flatten(self) -> "_Stack":
+        return self._put(_flatten, (math.prod(self.shape),))
 
-    def residual(self, main: "_Stack", shortcut: "_Stack | None") -> Self:
+    def residual(self, main: "_Stack", shortcut: "_Stack | None") -> "_Stack":
         return self._put(_Residual(main.module, shortcut and shortcut.module), main.shape)
 
-    def _halve(self, pooling: Callable[[Array], Array]) -> Self:
+    def _halve(self, pooling: Callable[[Array], Array]) -> "_Stack":
         height, width, channels = self.shape
         return self._put(pooling, (height // 2, width // 2, channels))
 
-    def _put(self, layer: Callable[[Array], Array], shape: tuple[int, ...]) -> Self:
+    def _put(self, layer: Callable[[Array], Array], shape: tuple[int, ...]) -> "_Stack":
         if min(shape) < 1:
             self._too_small("nothing is left of them on the way")
         self.layers.append(layer)
@@ -123,7 +121,7 @@ class _Residual(nnx.Module):
 
     def __init__(self, main: nnx.Module, shortcut: nnx.Module | None) -> None:
         self.main = main
-        self.shortcut = nnx.data(shortcut)
+        self.shortcut = shortcut
 
     def __call__(self, x: Float[Array, "n *shape"]) -> Float[Array, "n *out"]:
         around = x if self.shortcut is None else self.shortcut(x)
@@ -213,7 +211,7 @@ def _resnet18(stack: _Stack, norm: Callable[[_Stack], _Stack]) -> None:
 
 
 def _to_32(stack: _Stack) -> int:
-    """The padding with which images of 28x28 are taken to 32x32; others stay as they are."""
+    """What pads images of 28x28 to 32x32; others stay as they are."""
     return 2 if stack.image_shape[:2] == (28, 28) else 0
 
 

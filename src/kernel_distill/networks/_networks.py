@@ -132,10 +132,11 @@ def named(name: str, *, width: int = 128, parameterization: str = "standard") ->
     - "lenet", "alexnet", "vgg11" (with instance normalisation), "resnet18-in", "resnet18-bn" (with
       instance and batch normalisation), whose widths are fixed: `width` is not theirs.
 
-    All but the twins are as in the repositories of dataset condensation (Zhao et al. 2021, DC and
-    DSA) and those that took over its `networks.py`: images of 28x28 pixels are padded to 32x32
-    in the first convolution (LeNet keeps them at 28x28 there), and all weights and biases are
-    initialised as PyTorch does by default, uniform within +-1 / sqrt(fan-in).
+    All but the twins are as in the repository of dataset condensation (Zhao et al. 2021: DC, DSA)
+    and those that took its networks over: convolutions pad images of 28x28 pixels to 32x32 first,
+    and weights and biases are initialised as PyTorch does by default, uniform within
+    +-1 / sqrt(fan-in). One thing is flax's: the running variance of batch normalisation is that
+    of the batch, where PyTorch's is n / (n - 1) times as large.
 
     Args:
         name: the short name.
