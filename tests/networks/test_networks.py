@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -92,21 +93,80 @@ def parts(module: Any) -> Iterator[Any]:
 def fill(module: Any, channels: int) -> None:
     """Weights drawn in PyTorch's order and layout: OIHW, and channels before pixels."""
     random = np.random.RandomState(0)  # whose stream NumPy keeps
+
+    def put(part: Any, name: str, values: np.ndarray) -> None:
+        assert getattr(part, name).shape == values.shape
+        setattr(part, name, type(getattr(part, name))(jnp.asarray(values, "float32")))
+
     for part in parts(module):
         if hasattr(part, "scale"):
-            part.scale[...] = 1 + 0.1 * random.standard_normal(part.scale.shape)
+            put(part, "scale", 1 + 0.1 * random.standard_normal(part.scale.shape))
         elif part.kernel.ndim == 4:
             height, width, inputs, channels = part.kernel.shape
             drawn = random.standard_normal((channels, inputs, height, width))
-            part.kernel[...] = drawn.transpose(2, 3, 1, 0) * (2 / drawn[0].size) ** 0.5
+            put(part, "kernel", drawn.transpose(2, 3, 1, 0) * (2 / drawn[0].size) ** 0.5)
         else:
             inputs, outputs = part.kernel.shape
             drawn = random.standard_normal((outputs, channels, inputs // channels))
             flat = drawn.transpose(2, 1, 0).reshape(inputs, outputs)
-            part.kernel[...] = flat * (2 / inputs) ** 0.5
-            channels = outputs  # one pixel from here on
+            put(part, "kernel", flat * (2 / inputs) ** 0.5)
+            channels = outputs  # no pixels from here on
         if part.bias is not None:
-            part.bias[...] = 0.1 * random.standard_normal(part.bias.shape)
+            put(part, "bias", 0.1 * random.standard_normal(part.bias.shape))
         if hasattr(part, "mean"):
-            part.mean[...] = 0.1 * random.standard_normal(part.mean.shape)
-            part.var[...] = 1 + 0.1 * random.standard_normal(part.var.shape) ** 2
+            put(part, "mean", 0.1 * random.standard_normal(part.mean.shape))
+            put(part, "var", 1 + 0.1 * random.standard_normal(part.var.shape) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "expected"),
+    [
+        # made with PyTorch TORCHVERSION, by the definitions of DC's networks.py filled likewise
+        ("convnet3-in", MNIST, []),
+        ("mlp", CIFAR, []),
+        ("lenet", MNIST, []),
+        ("lenet", CIFAR, []),
+        ("alexnet", MNIST, []),
+        ("vgg11", MNIST, []),
+        ("resnet18-in", MNIST, []),
+        ("resnet18-bn", CIFAR, []),
+    ],
+)
+def test_is_the_network_of_pytorch(
+    name: str, shape: tuple[int, ...], expected: list[float]
+) -> None:
+    from flax import nnx
+
+    network = networks.named(name)
+    module = nnx.eval_shape(lambda: network.module(shape, num_classes=10, key=KEY))
+    fill(module, shape[-1])
+    module.eval()
+    x = np.random.RandomState(1).standard_normal((2, *shape)).astype("float32")
+    outputs = jax.jit(lambda x: module(x))(x)
+    np.testing.assert_allclose(outputs[1, :4], expected, rtol=1e-3)
+
+
+def test_instance_normalisation() -> None:
+    norm = networks.named("convnet3-in", width=6).module(CIFAR, num_classes=10, key=KEY).layers[1]
+    x = np.random.default_rng(0).normal(3, 2, size=(4, 5, 7, 6)).astype("float32")
+    deviations = x - x.mean(axis=(1, 2), keepdims=True)
+    expected = deviations / np.sqrt(x.var(axis=(1, 2), keepdims=True) + 1e-5)
+    np.testing.assert_allclose(norm(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_batch_normalisation() -> None:
+    from flax import nnx
+
+    module = jax.jit(
+        lambda key: nnx.split(networks.named("resnet18-bn").module(MNIST, num_classes=2, key=key))
+    )
+    del module
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in networks.EVALUATION if name not in kernels.NAMES]
+)
+def test_initialised_as_in_pytorch(name: str) -> None:
+    network = networks.named(name, width=64)
+    module = network.module((32, 32, 3), num_classes=100, key=KEY)
+    del module

@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill._errors import InputError
+from kernel_distill.networks._sequential import Sequential
 
 Initializer = Callable[..., Float[Array, "*shape"]]
 
@@ -27,8 +28,8 @@ class _Stack:
         self.layers: list[Callable[[Array], Array]] = []
 
     @property
-    def module(self) -> nnx.Sequential:
-        return nnx.Sequential(*self.layers)
+    def module(self) -> Sequential:
+        return Sequential(*self.layers)
 
     def branch(self) -> "_Stack":
         """An empty stack that takes what comes out of this one."""
@@ -231,7 +232,7 @@ def evaluation_module(
     width: int | None,
     num_classes: int,
     key: PRNGKeyArray,
-) -> nnx.Sequential:
+) -> Sequential:
     """See `named`, which knows the names.
 
     Raises:

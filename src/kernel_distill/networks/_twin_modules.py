@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill.kernels import Architecture, Layer
 from kernel_distill.networks._layers import Weights, apply, draw, scaled
+from kernel_distill.networks._sequential import Sequential
 
 
 class Plain(nnx.Module):
@@ -58,7 +59,7 @@ def twin(
     image_shape: tuple[int, ...],
     parameterization: str,
     key: PRNGKeyArray,
-) -> nnx.Sequential:
+) -> Sequential:
     """See `finite`; the arguments are checked already."""
     layers = architecture.layers
     modules: list[nnx.Module] = []
@@ -73,4 +74,4 @@ def twin(
             if weights is None
             else Affine(layer, weights, architecture, parameterization)
         )
-    return nnx.Sequential(*modules)
+    return Sequential(*modules)
