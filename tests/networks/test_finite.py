@@ -90,10 +90,9 @@ def nngp(module: Any, x: Any) -> Any:
 @pytest.mark.parametrize(
     ("architecture", "kind", "widths"),
     [
-        (kernels.FullyConnected(depth=2), "ntk", (16, 64, 256, 1024)),
-        (kernels.ConvNet(depth=1, prepend=False), "ntk", (16, 64, 256)),
-        (kernels.ConvNet(depth=2, prepend=False), "ntk", (16, 64, 256)),
-        (kernels.ConvNet(depth=1, prepend=True), "nngp", (16, 64, 256)),
+        (kernels.FullyConnected(depth=2), "ntk", (64, 256, 1024)),
+        (kernels.FullyConnected(depth=2), "nngp", (64, 256, 1024)),
+        (kernels.ConvNet(depth=2, prepend=False), "ntk", (32, 96, 256)),
     ],
     ids=str,
 )
@@ -117,20 +116,19 @@ def test_tends_to_the_exact_kernel_as_one_over_the_root_of_the_width(
             return estimate(module, x)
 
         # networks one after another: many at a time are no faster on a CPU
-        estimates = jax.jit(lambda keys: jax.lax.map(of_network, keys))(jax.random.split(KEY, 16))
+        estimates = jax.jit(lambda keys: jax.lax.map(of_network, keys))(jax.random.split(KEY, 64))
         return float(np.sqrt(np.mean((np.asarray(estimates) - exact) ** 2) / np.mean(exact**2)))
 
     deviations = [deviation(width) for width in widths]
     slope, _ = np.polyfit(np.log(widths), np.log(deviations), 1)
     assert slope == pytest.approx(-0.5, abs=0.1), deviations
-    assert deviations[-1] < 0.1
+    assert deviations[-1] < 0.12
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES[1::2], ids=str)
-def test_empirical_ntk_is_that_of_neural_tangents(architecture: kernels.Architecture) -> None:
+def test_empirical_ntk_is_that_of_neural_tangents() -> None:
     from flax import nnx
 
-    module = twin(architecture, "standard")
+    module = twin(kernels.ConvNet(depth=1), "standard")
     graphdef, parameters, rest = nnx.split(module, nnx.Param, ...)
     x1, x2 = images(2, 5, 6, 2), images(3, 5, 6, 2)
     reference = kernels.neural_tangents().empirical_ntk_fn(
@@ -144,7 +142,7 @@ def test_empirical_ntk_is_that_of_neural_tangents(architecture: kernels.Architec
         np.testing.assert_allclose(estimate, reference(x1, second, pure), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["fc1", "convnet2", "convnet2-in"])
+@pytest.mark.parametrize("name", ["fc1", "convnet1-in"])
 def test_many_networks_at_a_time(name: str) -> None:
     from flax import nnx
 
@@ -165,7 +163,11 @@ def test_many_networks_at_a_time(name: str) -> None:
     ("architecture", "settings", "message"),
     [
         (kernels.ConvNet(depth=3), {"image_shape": (7, 8, 1)}, "needs at least 8x8 pixels; got 7x"),
-        (kernels.ConvNet(), {"image_shape": (64,)}, "needs images .n, height, width, channel.; got"),
+        (
+            kernels.ConvNet(),
+            {"image_shape": (64,)},
+            "needs images .n, height, width, channel.; got",
+        ),
         (kernels.FullyConnected(), {"width": 0}, "width must be 1 or more; got 0"),
         (kernels.FullyConnected(), {"num_classes": 0}, "num_classes must be 1 or more; got 0"),
     ],

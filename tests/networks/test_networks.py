@@ -1,6 +1,5 @@
 """Networks by name: what they are, counted by hand, and computed by PyTorch."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -69,7 +68,7 @@ def test_outputs(name: str) -> None:
     def output(key: Any, x: Any) -> Any:
         return network.module(x.shape[1:], num_classes=7, key=key)(x)
 
-    for shape in (MNIST, CIFAR, (32, 32, 1), (28, 28, 3), (40, 32, 3)):
+    for shape in (MNIST, (32, 32, 1), (40, 32, 3)):
         x = jax.ShapeDtypeStruct((5, *shape), "float32")
         assert jax.eval_shape(output, KEY, x).shape == (5, 7)
 
@@ -80,14 +79,16 @@ def test_outputs(name: str) -> None:
     assert nnx.graphdef(nnx.eval_shape(module, KEY)) == nnx.graphdef(nnx.eval_shape(module, KEY))
 
 
-def parts(module: Any) -> Iterator[Any]:
-    """Everything with weights, in the order of PyTorch's `named_parameters`."""
+def parts(module: Any) -> list[Any]:
+    """Everything with weights, in the order of PyTorch's `modules`."""
+    found = []
     for layer in module.layers:
         if hasattr(layer, "main"):
-            yield from parts(layer.main)
-            yield from parts(layer.shortcut) if layer.shortcut is not None else ()
+            found += parts(layer.main)
+            found += parts(layer.shortcut) if layer.shortcut is not None else []
         elif hasattr(layer, "kernel") or hasattr(layer, "scale"):
-            yield layer
+            found.append(layer)
+    return found
 
 
 def fill(module: Any, channels: int) -> None:
@@ -121,15 +122,15 @@ def fill(module: Any, channels: int) -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "expected"),
     [
-        # made with PyTorch TORCHVERSION, by the definitions of DC's networks.py filled likewise
-        ("convnet3-in", MNIST, []),
-        ("mlp", CIFAR, []),
-        ("lenet", MNIST, []),
-        ("lenet", CIFAR, []),
-        ("alexnet", MNIST, []),
-        ("vgg11", MNIST, []),
-        ("resnet18-in", MNIST, []),
-        ("resnet18-bn", CIFAR, []),
+        # made with PyTorch 2.13.0, by the definitions of DC's networks.py filled likewise
+        ("convnet3-in", MNIST, [-1.36045, 0.20971, 0.44757, -0.72902]),
+        ("mlp", CIFAR, [0.36974, -1.01575, 2.52633, -0.95093]),
+        ("lenet", MNIST, [0.64031, 0.4472, -1.72581, -0.36359]),
+        ("lenet", CIFAR, [0.5354, -0.24955, -2.96892, 4.61767]),
+        ("alexnet", MNIST, [-3.23072, 2.83763, 4.61819, -1.99675]),
+        ("vgg11", MNIST, [-1.5842, 2.21352, -2.26413, -1.633]),
+        ("resnet18-in", MNIST, [0.15006, -1.9361, -1.93757, 2.7986]),
+        ("resnet18-bn", CIFAR, [2.49659, -27.74196, 7.6109, 25.92504]),
     ],
 )
 def test_is_the_network_of_pytorch(
@@ -142,12 +143,12 @@ def test_is_the_network_of_pytorch(
     fill(module, shape[-1])
     module.eval()
     x = np.random.RandomState(1).standard_normal((2, *shape)).astype("float32")
-    outputs = jax.jit(lambda x: module(x))(x)
+    outputs = jax.jit(module)(x)
     np.testing.assert_allclose(outputs[1, :4], expected, rtol=1e-3)
 
 
 def test_instance_normalisation() -> None:
-    norm = networks.named("convnet3-in", width=6).module(CIFAR, num_classes=10, key=KEY).layers[1]
+    norm = networks.named("convnet1-in", width=6).module(CIFAR, num_classes=10, key=KEY).layers[1]
     x = np.random.default_rng(0).normal(3, 2, size=(4, 5, 7, 6)).astype("float32")
     deviations = x - x.mean(axis=(1, 2), keepdims=True)
     expected = deviations / np.sqrt(x.var(axis=(1, 2), keepdims=True) + 1e-5)
@@ -157,16 +158,77 @@ def test_instance_normalisation() -> None:
 def test_batch_normalisation() -> None:
     from flax import nnx
 
-    module = jax.jit(
-        lambda key: nnx.split(networks.named("resnet18-bn").module(MNIST, num_classes=2, key=key))
-    )
-    del module
+    network = networks.named("resnet18-bn")
+    module = nnx.eval_shape(lambda: network.module(CIFAR, num_classes=10, key=KEY))
+    fill(module, 3)
+    norm = module.layers[1]
+    scale, bias, mean, var = (np.array(v) for v in (norm.scale, norm.bias, norm.mean, norm.var))
+    x = np.random.default_rng(0).normal(3, 2, size=(4, 5, 7, 64)).astype("float32")
+    batch_mean, batch_var = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+
+    module.train()
+    expected = (x - batch_mean) / np.sqrt(batch_var + 1e-5) * scale + bias
+    np.testing.assert_allclose(norm(x), expected, rtol=1e-4, atol=1e-5)
+    # PyTorch's momentum of 0.1 is the new batch's share
+    mean, var = 0.9 * mean + 0.1 * batch_mean, 0.9 * var + 0.1 * batch_var
+    np.testing.assert_allclose(norm.mean[...], mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(norm.var[...], var, rtol=1e-5)
+
+    module.eval()
+    expected = (x - mean) / np.sqrt(var + 1e-5) * scale + bias
+    np.testing.assert_allclose(norm(x), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(norm.mean[...], mean, rtol=1e-5, atol=1e-6)
+
+
+def test_initialised_as_in_pytorch() -> None:
+    module = networks.named("mlp", width=500).module((20, 20, 1), num_classes=100, key=KEY)
+    for layer, fan_in in zip(parts(module), (400, 500, 500), strict=True):
+        for drawn in (layer.kernel[...], layer.bias[...]):
+            bound = fan_in**-0.5  # torch.nn.Linear: U(-sqrt(k), sqrt(k)), k = 1/in_features
+            assert float(jnp.abs(drawn).max()) == pytest.approx(bound, rel=0.05)
+            assert float(jnp.abs(drawn).max()) <= bound
+            assert float(drawn.std()) == pytest.approx(bound / 3**0.5, rel=0.15)
+    convolution, norm = parts(
+        networks.named("convnet1-in", width=300).module((8, 8, 11), num_classes=2, key=KEY)
+    )[:2]
+    assert float(jnp.abs(convolution.kernel[...]).max()) == pytest.approx(99**-0.5, rel=1e-3)
+    assert float(jnp.abs(convolution.bias[...]).max()) == pytest.approx(99**-0.5, rel=0.05)
+    assert (norm.scale[...] == 1).all()
+    assert (norm.bias[...] == 0).all()
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in networks.EVALUATION if name not in kernels.NAMES]
+    ("name", "shape", "message"),
+    [
+        ("vgg11", (24, 24, 3), "vgg11 needs larger images than 24x24: instance normali"),
+        ("convnet3-in", (8, 7, 3), "convnet3-in needs larger images than 8x7: nothing is left"),
+        ("lenet", (12, 12, 1), "lenet needs larger images than 12x12: nothing is left"),
+        ("lenet", (8, 8, 1), "lenet needs larger images than 8x8: nothing is left"),
+        ("resnet18-in", (8, 8, 1), "larger images than 8x8: instance normalisation makes a const"),
+        ("alexnet", (64,), r"alexnet needs images .*; got rows of shape \(64,\)"),
+        ("convnet3", (7, 7, 1), "convnet3 pools the image 3 times and so needs at least 8x8"),
+    ],
 )
-def test_initialised_as_in_pytorch(name: str) -> None:
-    network = networks.named(name, width=64)
-    module = network.module((32, 32, 3), num_classes=100, key=KEY)
-    del module
+def test_images_that_do_not_fit(name: str, shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        networks.named(name).parameter_count(shape, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("resnet", {}, "unknown network 'resnet': did you mean .*resnet18"),
+        ("convnet0-in", {}, "unknown network 'convnet0-in': did you mean .*layers may follow"),
+        ("lenet", {"parameterization": "ntk"}, "lenet has no kernel. Take param.*standard"),
+        (
+            "lenet",
+            {"parameterization": "ntp"},
+            "unknown parameterization 'ntp': did you mean 'ntk'",
+        ),
+        ("fc1", {"width": 0}, "width must be 1 or more; got 0"),
+    ],
+)
+def test_unknown_names(name: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as raised:
+        networks.named(name, **settings)
+    assert isinstance(raised.value, UnknownNameError) == ("unknown" in message)
