@@ -1,6 +1,7 @@
-"""The layers of an architecture with random weights, in the NTK parameterisation."""
+"""What the layers of an architecture compute at finite width."""
 
-from typing import assert_never
+import math
+from typing import Any, NamedTuple, assert_never
 
 import jax
 import jax.numpy as jnp
@@ -23,31 +24,75 @@ _ACTIVATIONS = {
 }
 
 
-def apply(
-    layer: Layer,
-    architecture: Architecture,
-    key: PRNGKeyArray,
-    x: Float[Array, "n *shape"],
-    *,
-    width: int,
-) -> Float[Array, "n *out"]:
-    """One layer of a random network.
+class Weights(NamedTuple):
+    """What a dense layer or a convolution is made of."""
 
-    Weights are standard normal, times w_std over the square root of the number of inputs; biases
-    are standard normal times b_std.
+    kernel: Float[Array, "*filter inputs outputs"]
+    bias: Float[Array, " outputs"]
+
+
+def draw(
+    layer: Layer, key: PRNGKeyArray, *, inputs: int, outputs: int, dtype: Any
+) -> Weights | None:
+    """Weights and biases, all standard normal; None of a layer that has none.
 
     Args:
         layer: which.
-        architecture: for its w_std and b_std.
-        key: the randomness of the weights.
-        x: what goes in.
-        width: channels, or units, that come out.
+        key: their randomness.
+        inputs: channels, or units, that go in.
+        outputs: channels, or units, that come out.
+        dtype: of the weights.
     """
     match layer:
         case Dense():
-            return _affine(architecture, key, x, None, width=width)
-        case Convolution():
-            return _affine(architecture, key, x, layer, width=width)
+            filter_shape: tuple[int, ...] = ()
+        case Convolution(size=size):
+            filter_shape = (size, size)
+        case _:
+            return None
+    kernel_key, bias_key = jax.random.split(key)
+    return Weights(
+        jax.random.normal(kernel_key, (*filter_shape, inputs, outputs), dtype),
+        jax.random.normal(bias_key, (outputs,), dtype),
+    )
+
+
+def scaled(weights: Weights, architecture: Architecture) -> Weights:
+    """Standard normal weights times w_std over the square root of the fan-in, biases times b_std.
+
+    The NTK parameterisation does this whenever it applies a layer, the standard one once, when
+    the weights are drawn.
+    """
+    fan_in = math.prod(weights.kernel.shape[:-1])
+    return Weights(
+        architecture.w_std / fan_in**0.5 * weights.kernel, architecture.b_std * weights.bias
+    )
+
+
+def apply(
+    layer: Layer, x: Float[Array, "n *shape"], weights: Weights | None = None
+) -> Float[Array, "n *out"]:
+    """One layer.
+
+    Args:
+        layer: which.
+        x: what goes in.
+        weights: those of a dense layer or a convolution, as they multiply the input.
+    """
+    match layer:
+        case Dense():
+            assert weights is not None
+            return jnp.matmul(x, weights.kernel) + weights.bias
+        case Convolution(stride=stride):
+            assert weights is not None
+            product = jax.lax.conv_general_dilated(
+                x,
+                weights.kernel,
+                window_strides=(stride, stride),
+                padding="SAME",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+            return product + weights.bias
         case Activation(name=name):
             return _ACTIVATIONS[name](x)
         case AveragePooling(size=size):
@@ -60,32 +105,3 @@ def apply(
             return x.reshape(len(x), -1)
         case _:
             assert_never(layer)
-
-
-def _affine(
-    architecture: Architecture,
-    key: PRNGKeyArray,
-    x: Float[Array, "n *shape"],
-    convolution: Convolution | None,
-    *,
-    width: int,
-) -> Float[Array, "n *out"]:
-    """Weights and biases: of a dense layer, or of a convolution."""
-    filter_shape = () if convolution is None else (convolution.size, convolution.size)
-    weight_key, bias_key = jax.random.split(key)
-    weights = jax.random.normal(weight_key, (*filter_shape, x.shape[-1], width), x.dtype)
-    bias = jax.random.normal(bias_key, (width,), x.dtype)
-    inputs = weights.size // width
-    precision = jax.lax.Precision.HIGHEST  # the default is TF32 on GPUs
-    if convolution is not None:
-        product = jax.lax.conv_general_dilated(
-            x,
-            weights,
-            window_strides=(convolution.stride, convolution.stride),
-            padding="SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision=precision,
-        )
-    else:
-        product = jnp.matmul(x, weights, precision=precision)
-    return architecture.w_std * product / inputs**0.5 + architecture.b_std * bias

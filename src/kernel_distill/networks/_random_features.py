@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill._errors import InputError
 from kernel_distill.kernels import Architecture, Kernel
-from kernel_distill.networks._layers import apply
+from kernel_distill.networks._layers import apply, draw, scaled
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,13 @@ class RandomFeatureKernel(Kernel, arrays=("key",)):
 
     def _features(self, key: PRNGKeyArray, x: Array) -> Float[Array, "n feature"]:
         """What the readout of one network takes."""
-        for layer in self.architecture.layers[:-1]:
-            key, layer_key = jax.random.split(key)
-            x = apply(layer, self.architecture, layer_key, x, width=self.width)
+        with jax.default_matmul_precision("highest"):  # the default is TF32 on GPUs
+            for layer in self.architecture.layers[:-1]:
+                key, layer_key = jax.random.split(key)
+                weights = draw(
+                    layer, layer_key, inputs=x.shape[-1], outputs=self.width, dtype=x.dtype
+                )
+                x = apply(layer, x, weights and scaled(weights, self.architecture))
         return x
 
     def _product(
