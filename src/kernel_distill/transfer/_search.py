@@ -46,6 +46,7 @@ def search(
             "hold some out (validation_size), or give one factor and one l2"
         )
     found: list[dict[str, float | None]] = []
+    judgements: list[float] = []
     failure: NumericalError | None = None
     for factor, l2 in pairs:
         one = replace(settings, factor=(factor,), l2=(l2,))
@@ -59,8 +60,8 @@ def search(
         except NumericalError as error:
             failure = error
         found.append({"factor": factor, "l2": l2, "validation_accuracy": judged})
-    sound = [each for each in found if each["validation_accuracy"] is not None]
-    if not sound:
+        judgements.append(-1.0 if judged is None else judged)
+    if max(judgements) < 0:
         raise NumericalError(f"the training diverges with all settings; the last: {failure}")
-    best = max(sound, key=lambda each: each["validation_accuracy"] or 0.0)
-    return replace(settings, factor=(best["factor"],), l2=(best["l2"],)), found
+    factor, l2 = pairs[judgements.index(max(judgements))]
+    return replace(settings, factor=(factor,), l2=(l2,)), found

@@ -28,6 +28,14 @@ _BLOCK = 500  # images that are predicted at a time
 _Constants = tuple[Array, Array, Array, Array]  # images, targets, learning rate, L2
 
 
+@dataclass(frozen=True)
+class _Program:
+    """What a compiled program depends on; the learning rate and L2 are arguments of it."""
+
+    model: Model
+    settings: TrainingSettings
+
+
 class _Carry(NamedTuple):
     state: State
     optimizer: Any
@@ -115,13 +123,13 @@ def train(
     require_memory(4 * count * (5 if settings.optimizer == "adam" else 4), network)
     # what differs between the trainings of a search is no part of the program
     general = replace(settings, factor=(1.0,), l2=(0.0,), learning_rate=1.0)
-    program = _compiled_step(model, general, x.shape)
-    needed = program_memory(program) + 4 * count * seeds
+    program = _Program(model, general)
+    needed = program_memory(_compiled_step(program, x.shape)) + 4 * count * seeds
     require_memory(needed, network)
 
     rate, stable = settings.learning_rate, None
     if rate is None:
-        stable = largest_stable_rate(model, _init(model, general, keys[0]).state, x)
+        stable = largest_stable_rate(model, _init(program, keys[0]).state, x)
         rate = settings.factor[0] * stable
         if not 0 < rate < np.inf:
             raise NumericalError(
@@ -131,19 +139,19 @@ def train(
     constants = x, wanted, jnp.float32(rate), jnp.float32(settings.l2[0])
     size = 1 if _on_cpu() else max(1, min(seeds, (available_memory() or 0) // (2 * needed)))
     points = np.unique(np.linspace(0, settings.steps, _POINTS + 1).round().astype(int))
-    part = validation and _some(validation, settings.validation_images)
+    part = _some(validation, settings.validation_images) if validation else None
     states: list[State] = []
     losses = np.empty((seeds, len(points)))
     accuracies = np.empty((seeds, len(points)))
     for first in range(0, seeds, size):
         group = keys[first : first + size]
-        carry = jax.vmap(functools.partial(_init, model, general))(group)
+        carry = jax.vmap(functools.partial(_init, program))(group)
         rows = slice(first, first + len(group))
         for number, point in enumerate(points):
             if number:
                 run = _steps_one_by_one if _on_cpu() else _steps_together
-                carry = run(model, general, carry, constants, group, points[number - 1], point)
-            losses[rows, number] = _losses(model, general, carry.state, *constants)
+                carry = run(program, carry, constants, group, (int(points[number - 1]), int(point)))
+            losses[rows, number] = _losses(program, carry.state, constants)
             _require_sound(
                 losses[rows, : number + 1], network, rate=rate, stable=stable, step=point
             )
@@ -187,10 +195,8 @@ def _classes(
     return model.logits(state, jnp.asarray(images)).argmax(axis=1)
 
 
-def _some(split: Split, count: int) -> Split | None:
-    """So many examples of it, spread evenly; None of none."""
-    if len(split) == 0:
-        return None
+def _some(split: Split, count: int) -> Split:
+    """So many examples of it, spread evenly."""
     chosen = np.linspace(0, len(split) - 1, min(count, len(split))).astype(int)
     return replace(split, images=split.images[chosen], labels=split.labels[chosen])
 
@@ -202,37 +208,38 @@ def _on_cpu() -> bool:
 def _optimizer(settings: TrainingSettings, rate: Float[Array, ""] | float) -> Any:
     import optax
 
-    scheduled: Any = rate
-    if settings.schedule == "cosine":
-        cosine = optax.cosine_decay_schedule(1.0, settings.steps)
-        scheduled = lambda count: rate * cosine(count)  # noqa: E731
+    def scheduled(count: Int[Array, ""]) -> Float[Array, ""]:
+        return rate * cosine(count)
+
+    cosine = optax.cosine_decay_schedule(1.0, settings.steps)
+    peak: Any = scheduled if settings.schedule == "cosine" else rate
     if settings.optimizer == "adam":
-        return optax.adam(scheduled)
-    return optax.sgd(scheduled, momentum=_MOMENTUM)
+        return optax.adam(peak)
+    return optax.sgd(peak, momentum=_MOMENTUM)
 
 
-def _init(model: Model, settings: TrainingSettings, key: PRNGKeyArray) -> _Carry:
+def _init(program: _Program, key: PRNGKeyArray) -> _Carry:
     """Before the first step; the key is that of a seed."""
-    state = model.init(jax.random.fold_in(key, 0))
-    return _Carry(state, _optimizer(settings, 1.0).init(state.parameters))
+    state = program.model.init(jax.random.fold_in(key, 0))
+    return _Carry(state, _optimizer(program.settings, 1.0).init(state.parameters))
 
 
 def _objective(
-    model: Model,
-    settings: TrainingSettings,
+    program: _Program,
     state: State,
-    images: Float[Array, "n *shape"],
-    wanted: Float[Array, "n class"],
+    batch: tuple[Array, Array],
     l2: Float[Array, ""],
 ) -> tuple[Float[Array, ""], Any]:
-    logits, rest = model.apply(state, images, training=True)
+    images, wanted = batch
+    logits, rest = program.model.apply(state, images, training=True)
     squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(state.parameters)]
-    return loss(logits, wanted, settings) + 0.5 * l2 * functools.reduce(jnp.add, squares), rest
+    return loss(logits, wanted, program.settings) + 0.5 * l2 * functools.reduce(
+        jnp.add, squares
+    ), rest
 
 
 def _step(
-    model: Model,
-    settings: TrainingSettings,
+    program: _Program,
     carry: _Carry,
     constants: _Constants,
     key: PRNGKeyArray,
@@ -242,96 +249,90 @@ def _step(
 
     images, wanted, rate, l2 = constants
     batch_key, augment_key = (jax.random.fold_in(key, place) for place in (1, 2))
-    if len(images) > settings.batch_size:
-        batches = len(images) // settings.batch_size
+    if len(images) > program.settings.batch_size:
+        batches = len(images) // program.settings.batch_size
         order = jax.random.permutation(
             jax.random.fold_in(batch_key, number // batches), len(images)
         )
-        start = number % batches * settings.batch_size
-        rows = jax.lax.dynamic_slice_in_dim(order, start, settings.batch_size)
+        start = number % batches * program.settings.batch_size
+        rows = jax.lax.dynamic_slice_in_dim(order, start, program.settings.batch_size)
         images, wanted = images[rows], wanted[rows]
-    if settings.augment:
-        images = augment(jax.random.fold_in(augment_key, number), images, names=settings.augment)
+    if program.settings.augment:
+        images = augment(
+            jax.random.fold_in(augment_key, number), images, names=program.settings.augment
+        )
 
     def objective(parameters: Any) -> tuple[Float[Array, ""], Any]:
-        return _objective(model, settings, State(parameters, carry.state.rest), images, wanted, l2)
+        return _objective(program, State(parameters, carry.state.rest), (images, wanted), l2)
 
     gradient, rest = jax.grad(objective, has_aux=True)(carry.state.parameters)
-    updates, optimizer = _optimizer(settings, rate).update(
+    updates, optimizer = _optimizer(program.settings, rate).update(
         gradient, carry.optimizer, carry.state.parameters
     )
     return _Carry(State(optax.apply_updates(carry.state.parameters, updates), rest), optimizer)
 
 
 @functools.lru_cache(maxsize=8)
-def _compiled_step(model: Model, settings: TrainingSettings, shape: tuple[int, ...]) -> Any:
+def _compiled_step(program: _Program, shape: tuple[int, ...]) -> Any:
     """The program of a step of one seed."""
     key = jax.eval_shape(lambda: jax.random.key(0))
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     constants = (
         jax.ShapeDtypeStruct(shape, jnp.float32),
-        jax.ShapeDtypeStruct((shape[0], model.num_classes), jnp.float32),
+        jax.ShapeDtypeStruct((shape[0], program.model.num_classes), jnp.float32),
         *(scalar, scalar),
     )
-    carry = jax.eval_shape(functools.partial(_init, model, settings), key)
-    step = jax.jit(functools.partial(_step, model, settings))
+    carry = jax.eval_shape(functools.partial(_init, program), key)
+    step = jax.jit(functools.partial(_step, program))
     return step.lower(carry, constants, key, jax.ShapeDtypeStruct((), jnp.int32)).compile()
 
 
 def _steps_one_by_one(
-    model: Model,
-    settings: TrainingSettings,
+    program: _Program,
     carry: _Carry,
     constants: _Constants,
     keys: Key[Array, "seed"],
-    start: int,
-    stop: int,
+    span: tuple[int, int],
 ) -> _Carry:
     """From one step to another, of each seed on its own."""
-    step = _compiled_step(model, settings, constants[0].shape)
+    step = _compiled_step(program, constants[0].shape)
     done = []
     for each, key in zip(_unstacked(carry, len(keys)), keys, strict=True):
-        for number in range(start, stop):
+        for number in range(*span):
             each = step(each, constants, key, jnp.int32(number))  # noqa: PLW2901
         done.append(each)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *done)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "settings", "start", "stop"))
+@functools.partial(jax.jit, static_argnames=("program", "span"))
 def _steps_together(
-    model: Model,
-    settings: TrainingSettings,
+    program: _Program,
     carry: _Carry,
     constants: _Constants,
     keys: Key[Array, "seed"],
-    start: int,
-    stop: int,
+    span: tuple[int, int],
 ) -> _Carry:
     """From one step to another, of all seeds at once, in one loop."""
 
     def of_seed(carry: _Carry, key: PRNGKeyArray) -> _Carry:
         def body(carry: _Carry, number: Int[Array, ""]) -> tuple[_Carry, None]:
-            return _step(model, settings, carry, constants, key, number), None
+            return _step(program, carry, constants, key, number), None
 
-        return jax.lax.scan(body, carry, jnp.arange(start, stop, dtype=jnp.int32))[0]
+        return jax.lax.scan(body, carry, jnp.arange(*span, dtype=jnp.int32))[0]
 
     return jax.vmap(of_seed)(carry, keys)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "settings"))
+@functools.partial(jax.jit, static_argnames="program")
 def _losses(
-    model: Model,
-    settings: TrainingSettings,
+    program: _Program,
     states: State,
-    images: Float[Array, "n *shape"],
-    wanted: Float[Array, "n class"],
-    rate: Float[Array, ""],
-    l2: Float[Array, ""],
+    constants: _Constants,
 ) -> Float[Array, "seed"]:
     """On the first batch's worth of images."""
-    del rate
-    few = images[: settings.batch_size], wanted[: settings.batch_size]
-    return jax.lax.map(lambda state: _objective(model, settings, state, *few, l2)[0], states)
+    images, wanted, _, l2 = constants
+    few = images[: program.settings.batch_size], wanted[: program.settings.batch_size]
+    return jax.lax.map(lambda state: _objective(program, state, few, l2)[0], states)
 
 
 def _unstacked(tree: Any, count: int) -> list[Any]:
