@@ -17,6 +17,7 @@ from kernel_distill import kernels as kernels
 from kernel_distill import kip as kip
 from kernel_distill import label_solve as label_solve
 from kernel_distill import networks as networks
+from kernel_distill import transfer as transfer
 from kernel_distill._errors import DamagedFileError as DamagedFileError
 from kernel_distill._errors import InputError as InputError
 from kernel_distill._errors import KernelDistillError as KernelDistillError

@@ -21,5 +21,6 @@ from kernel_distill.artefact._run import holds_run as holds_run
 from kernel_distill.artefact._run import last_checkpoint as last_checkpoint
 from kernel_distill.artefact._run import read_metrics as read_metrics
 from kernel_distill.artefact._style import save_picture as save_picture
+from kernel_distill.artefact._transfer_picture import transfer_picture as transfer_picture
 from kernel_distill.artefact._tree import pack as pack
 from kernel_distill.artefact._tree import unpack as unpack

@@ -30,12 +30,14 @@ from kernel_distill.cli._jax import configure
 from kernel_distill.cli._kip import Kip
 from kernel_distill.cli._label_solve import LabelSolve
 from kernel_distill.cli._options import arguments_of_config
+from kernel_distill.cli._transfer import TransferCommand
 
 _COMMANDS: dict[str, type] = {
     "kip": Kip,
     "label-solve": LabelSolve,
     "estimate": Estimate,
     "evaluate": Evaluate,
+    "transfer": TransferCommand,
     "export": Export,
     "import": Import,
     "env": Env,

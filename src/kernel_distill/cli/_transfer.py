@@ -1,0 +1,128 @@
+"""`kernel-distill transfer`"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import jax
+import tyro
+
+from kernel_distill import data, networks
+from kernel_distill._errors import InputError
+from kernel_distill.artefact import holds_run, load, read_config
+from kernel_distill.cli._show import line, paths, progress_bar, table
+from kernel_distill.transfer import (
+    TrainingSettings,
+    Transfer,
+    check_match,
+    save_transfer,
+    transfer,
+)
+
+
+@dataclass(frozen=True)
+class TransferCommand:
+    """Train networks of finite width on a distilled set, and test them.
+
+    For example: kernel-distill transfer runs/mnist --network convnet --width 128 --seeds 5
+    """
+
+    run_directory: tyro.conf.Positional[Path]
+    """A run directory, or a distilled .npz."""
+
+    network: tuple[str, ...] = ("convnet",)
+    """Names of networks: those of architectures, mlp, lenet, alexnet, vgg11, convnet3-in,
+    resnet18-in, resnet18-bn; or all, for the usual ones of the field."""
+
+    width: int = 128
+    """Channels, or units, of every hidden layer, where the network leaves it open."""
+
+    parameterization: Literal["standard", "ntk"] = "standard"
+    """Of the networks that have a kernel."""
+
+    seeds: int = 5
+    """How many times each network is trained."""
+
+    seed: int = 0
+    """All randomness follows from it."""
+
+    out: Path | None = None
+    """Where transfer.json and transfer.png go: by default the run directory."""
+
+    dataset: str | None = None
+    """Where the data are now, if a file or folder of them has moved."""
+
+    data_dir: str | None = None
+    """Where TensorFlow Datasets keeps its prepared sets, if not where the run found them."""
+
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def run(self) -> None:
+        out = self._folder()
+        chosen = [
+            networks.named(name, width=self.width, parameterization=self.parameterization)
+            for name in (networks.EVALUATION if self.network == ("all",) else self.network)
+        ]
+        distilled = load(self.run_directory)
+        if "preprocessing" not in distilled.metadata:
+            raise InputError(
+                f"{self.run_directory} does not say how its images were preprocessed, and without "
+                "that a network learns them and fails on every test image: take an artefact whose "
+                "metadata have 'preprocessing'"
+            )
+        config = (
+            read_config(self.run_directory / "config.yaml") if holds_run(self.run_directory) else {}
+        )
+        whitening = self.run_directory / "preprocessing.npz"
+        dataset = data.load_again(
+            distilled.metadata,
+            dataset=self.dataset or config.get("dataset"),
+            data_dir=self.data_dir or config.get("data_dir"),
+            whitening=whitening if whitening.is_file() else None,
+        )
+        check_match(distilled, dataset)
+        title = f"{len(distilled)} distilled images of {dataset.name}"
+        rows = []
+        for network in chosen:
+            with progress_bar(network.name) as report:
+                result = transfer(
+                    network,
+                    distilled,
+                    dataset,
+                    settings=self.training,
+                    seeds=self.seeds,
+                    key=jax.random.key(self.seed),
+                    report=report,
+                )
+            save_transfer(out, result, title=title)
+            rows.append(_row(result))
+        header = ("network", "width", "test accuracy", "learning rate", "l2", "time")
+        table(title, rows, header)
+        line("The accuracies of all seeds, the settings and the curves:")
+        paths(out, ("transfer.json", "transfer.png"))
+
+    def _folder(self) -> Path:
+        if self.seeds < 1:
+            raise InputError(f"seeds must be 1 or more; got {self.seeds}")
+        if self.out is not None:
+            return self.out
+        if self.run_directory.is_file():
+            raise InputError(
+                f"{self.run_directory} is a lone file: say with --out which folder the results go "
+                "to"
+            )
+        return self.run_directory
+
+
+def _row(result: Transfer) -> tuple[str, ...]:
+    accuracy = f"{100 * result.mean:.2f}"
+    if len(result.accuracies) > 1:
+        accuracy += f" ± {100 * result.deviation:.2f}"
+    return (
+        result.network.name,
+        str(result.network.width or "fixed"),
+        f"{accuracy} %",
+        f"{result.learning_rate:.3g}",
+        f"{result.settings.l2[0]:g}",
+        f"{result.seconds:.0f} s",
+    )

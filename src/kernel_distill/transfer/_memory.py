@@ -1,0 +1,45 @@
+"""Whether a training fits, told before it starts."""
+
+import os
+from typing import Any
+
+import jax
+
+from kernel_distill._errors import InputError
+from kernel_distill.networks import Network
+
+_GIB = 2**30
+
+
+def available_memory() -> int | None:
+    """Bytes of the device that JAX computes on, or of the machine; None where no one tells."""
+    statistics = jax.local_devices()[0].memory_stats()  # None on CPU
+    if statistics and "bytes_limit" in statistics:
+        return int(statistics["bytes_limit"])
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def program_memory(program: Any) -> int:
+    """Bytes that a compiled program holds as it runs; 0 where the compiler does not tell."""
+    statistics = program.memory_analysis()
+    if statistics is None:
+        return 0
+    return int(
+        statistics.temp_size_in_bytes
+        + statistics.argument_size_in_bytes
+        + statistics.output_size_in_bytes
+    )
+
+
+def require_memory(needed: int, network: Network) -> None:
+    """Raises InputError where a training needs more bytes than there are."""
+    present = available_memory()
+    if present is not None and needed > present:
+        width = "" if network.width is None else f" of width {network.width}"
+        raise InputError(
+            f"to train {network.name}{width} takes about {needed / _GIB:.1f} GiB of memory, and "
+            f"there are {present / _GIB:.1f} GiB: take a smaller width or batch_size"
+        )

@@ -1,0 +1,71 @@
+"""A network as a pure function of its parameters, for gradients and loops."""
+
+import functools
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from kernel_distill.networks import Network
+
+
+class State(NamedTuple):
+    """What a network knows.
+
+    Attributes:
+        parameters: what is trained.
+        rest: running statistics of batch normalisation; mostly nothing.
+    """
+
+    parameters: Any
+    rest: Any
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network for images of a shape, and so many classes.
+
+    Raises:
+        InputError: the network does not take such images.
+    """
+
+    network: Network
+    image_shape: tuple[int, ...]
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        _graphs(self)
+
+    def init(self, key: PRNGKeyArray) -> State:
+        from flax import nnx
+
+        return State(*nnx.split(self._module(key), nnx.Param, ...)[1:])
+
+    def apply(
+        self, state: State, images: Float[Array, "n *shape"], *, training: bool
+    ) -> tuple[Float[Array, "n class"], Any]:
+        """The logits, and the rest of the state after it."""
+        from flax import nnx
+
+        module = nnx.merge(_graphs(self)[training], *state)
+        logits = module(images)
+        return logits, nnx.split(module, nnx.Param, ...)[2]
+
+    def logits(self, state: State, images: Float[Array, "n *shape"]) -> Float[Array, "n class"]:
+        return self.apply(state, images, training=False)[0]
+
+    def _module(self, key: PRNGKeyArray) -> Any:
+        return self.network.module(self.image_shape, num_classes=self.num_classes, key=key)
+
+
+@functools.cache
+def _graphs(model: Model) -> tuple[Any, Any]:
+    """flax's description of the module, for evaluation and for training; nothing is allocated."""
+    from flax import nnx
+
+    module = nnx.eval_shape(lambda: model._module(jax.random.key(0)))
+    module.eval()
+    evaluating = nnx.graphdef(module)
+    module.train()
+    return evaluating, nnx.graphdef(module)

@@ -1,0 +1,64 @@
+"""`transfer.json`: what networks trained on a distilled set reached, and its picture."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kernel_distill._errors import DamagedFileError
+from kernel_distill._files import PathLike, write_atomically
+from kernel_distill.artefact import save_picture, transfer_picture
+from kernel_distill.transfer._transfer import Transfer
+
+FILE_NAME = "transfer.json"
+PICTURE = "transfer.png"
+
+
+def save_transfer(folder: PathLike, transfer: Transfer, *, title: str = "") -> None:
+    """Adds a result to the `transfer.json` of a folder, and draws the curves of all that are there.
+
+    An earlier result of the same network and width is replaced, the others stay.
+
+    Raises:
+        DamagedFileError: there is a file of this name that is not what this wrote.
+        StorageError: a file could not be written; the earlier one is whole.
+    """
+    path = Path(folder) / FILE_NAME
+    entry = transfer.to_json()
+    same = entry["network"], entry["width"]
+    results = [each for each in read_transfers(folder) if (each["network"], each["width"]) != same]
+    results.append(entry)
+    text = json.dumps({"networks": results}, indent=2, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())
+    curves = {
+        _label(each): (np.array(curve["steps"]), np.array(curve["validation_accuracy"]))
+        for each in results
+        if (curve := each["curve"])["validation_accuracy"] is not None
+    }
+    save_picture(Path(folder) / PICTURE, transfer_picture(curves, title=title))
+
+
+def read_transfers(folder: PathLike) -> list[dict[str, Any]]:
+    """The results in the `transfer.json` of a folder; none where there is no such file.
+
+    Raises:
+        DamagedFileError: the file is not what `save_transfer` wrote.
+    """
+    path = Path(folder) / FILE_NAME
+    if not path.exists():
+        return []
+    try:
+        results = json.loads(path.read_bytes())["networks"]
+        if not all(isinstance(each["curve"], dict) and each["network"] for each in results):
+            raise TypeError("an entry is no result")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DamagedFileError(
+            f"{path} is not a file of results of transfer ({error}): remove it, and the networks "
+            "are trained again"
+        ) from error
+    return list(results)
+
+
+def _label(result: dict[str, Any]) -> str:
+    return " ".join(str(part) for part in (result["network"], result["width"]) if part)

@@ -1,0 +1,92 @@
+"""How a network is trained on a distilled set, for Python and the command line alike."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+from kernel_distill._errors import InputError, unknown_name
+from kernel_distill._settings import check_positive
+from kernel_distill.data import check_augmentations
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train. The defaults follow the finite networks of Nguyen et al. 2021b (momentum 0.9,
+    cosine, batches of 100, L2 1e-3, factor 1), in fewer steps than their 5,000.
+
+    Raises:
+        InputError: a value is out of range, or a name is unknown; before any work.
+    """
+
+    loss: Literal["mse", "cross_entropy"] = "mse"
+    """Half the mean squared error on the centred labels; or the cross-entropy with the
+    distributions that they stand for: 1/C is added, what is negative becomes 0, and each row is
+    divided by its sum."""
+
+    optimizer: Literal["momentum", "adam"] = "momentum"
+    """Stochastic gradient descent with momentum 0.9, or Adam."""
+
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the learning rate goes on."""
+
+    steps: int = 300
+    """Steps of the optimiser; the state after the last one counts."""
+
+    batch_size: int = 100
+    """Images a step: all, where there are no more; else the next of a permutation, drawn anew when
+    less than a batch of it is left."""
+
+    factor: tuple[float, ...] = (1.0,)
+    """The learning rate is this times the largest stable one. Of several, the best on validation
+    images is taken."""
+
+    learning_rate: float | None = None
+    """The learning rate itself, in place of the factor. Adam needs one."""
+
+    l2: tuple[float, ...] = (1e-3,)
+    """Half of this times the sum of squares of all parameters is added to the loss. Of several, the
+    best on validation images is taken."""
+
+    label_scale: float = 1.0
+    """The centred labels are multiplied by it."""
+
+    augment: tuple[str, ...] = ()
+    """What is done at random to the distilled images at every step, by the names of
+    `data.AUGMENTATIONS`."""
+
+    validation_images: int = 500
+    """Held-out images on which the curve is measured and settings are chosen."""
+
+    def __post_init__(self) -> None:
+        for name in ("factor", "l2", "augment"):  # lists, from YAML or a user
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, known in (
+            ("loss", ("mse", "cross_entropy")),
+            ("optimizer", ("momentum", "adam")),
+            ("schedule", ("cosine", "constant")),
+        ):
+            if (value := getattr(self, name)) not in known:
+                raise unknown_name(name, value, known)
+        check_positive(self, "steps", "batch_size", "validation_images")
+        check_augmentations(self.augment)
+        for name in ("factor", "l2"):
+            if not getattr(self, name):
+                raise InputError(f"{name} needs one value at least; got none")
+        if not all(0 < value < inf for value in self.factor):
+            raise InputError(f"factor must be positive and finite; got {self.factor}")
+        if not all(0 <= value < inf for value in self.l2):
+            raise InputError(f"l2 must be 0 or more, and finite; got {self.l2}")
+        if not 0 < self.label_scale < inf:
+            raise InputError(f"label_scale must be positive and finite; got {self.label_scale}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < inf:
+            raise InputError(f"learning_rate must be positive and finite; got {self.learning_rate}")
+        if self.learning_rate is not None and len(self.factor) > 1:
+            raise InputError(
+                "factor is in proportion to a rate that is found, and learning_rate gives one; got "
+                f"{self.factor} and {self.learning_rate}: leave one of them out"
+            )
+        if self.optimizer == "adam" and self.learning_rate is None:
+            raise InputError(
+                "the largest stable rate is that of gradient descent, and says nothing of Adam: "
+                "give a learning_rate with it, 0.001 for example"
+            )

@@ -1,0 +1,364 @@
+"""Training a network on a few images, several seeds of it, in one compiled program."""
+
+import functools
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
+
+from kernel_distill._errors import InputError, NumericalError
+from kernel_distill._settings import Progress, Report
+from kernel_distill.data import Split, augment
+from kernel_distill.networks import Network
+from kernel_distill.transfer._learning_rate import largest_stable_rate
+from kernel_distill.transfer._loss import loss, targets
+from kernel_distill.transfer._memory import available_memory, program_memory, require_memory
+from kernel_distill.transfer._model import Model, State
+from kernel_distill.transfer._settings import TrainingSettings
+
+_MOMENTUM = 0.9
+_POINTS = 5  # of the curve, besides the start
+_FAR = 10  # times the first loss: that is no training any more
+_BLOCK = 500  # images that are predicted at a time
+
+
+_Constants = tuple[Array, Array, Array, Array]  # images, targets, learning rate, L2
+
+
+@dataclass(frozen=True)
+class _Program:
+    """What a compiled program depends on; the learning rate and L2 are arguments of it."""
+
+    model: Model
+    settings: TrainingSettings
+
+
+class _Carry(NamedTuple):
+    state: State
+    optimizer: Any
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Networks that were trained, one a seed.
+
+    Attributes:
+        model: what was trained.
+        states: of each seed, after the last step.
+        learning_rate: the peak of the schedule.
+        stable_rate: the largest stable rate (of the first seed); None where a rate was given.
+        l2: the regularisation.
+        steps: where the curves were measured, [point].
+        losses: of the batch at these steps, L2 included, [seed, point].
+        validation_accuracies: at these steps, fractions; None without validation images.
+    """
+
+    model: Model
+    states: tuple[State, ...]
+    learning_rate: float
+    stable_rate: float | None
+    l2: float
+    steps: Int[np.ndarray, "point"]
+    losses: Float[np.ndarray, "seed point"]
+    validation_accuracies: Float[np.ndarray, "seed point"] | None
+
+    def accuracies(self, split: Split) -> Float[np.ndarray, "seed"]:
+        """The fraction of images whose largest logit is their class, of each seed.
+
+        Raises:
+            InputError: the split is empty.
+        """
+        if len(split) == 0:
+            raise InputError("there is nothing to evaluate on: the split is empty")
+        return np.array([accuracy(self.model, state, split) for state in self.states])
+
+
+def train(
+    network: Network,
+    images: Float[np.ndarray, "n *shape"],
+    labels: Float[np.ndarray, "n class"],
+    *,
+    settings: TrainingSettings,
+    key: PRNGKeyArray,
+    seeds: int = 1,
+    validation: Split | None = None,
+    report: Report | None = None,
+) -> Trained:
+    """Trains a network on images, several times from different weights.
+
+    On GPUs and TPUs a training is one compiled loop (`jax.lax.scan`) from one point of the curve to
+    the next, and all seeds go through it together (`jax.vmap`) where memory allows. On CPUs a step
+    is one compiled program and seeds follow each other: XLA compiles gradients of convolutions
+    within a loop to programs that are 14 to 40 times slower (measured on JAX 0.10.2), and those of
+    several networks together to ones 4 times slower.
+
+    Args:
+        network: what to train.
+        images: float32, as the model takes them.
+        labels: one-hot minus 1/C, or learned ones.
+        settings: where several factors or L2 stand in them, the first is taken (`transfer` chooses
+            among them).
+        key: the randomness of weights, batches and augmentation; of each seed it is a part.
+        seeds: how many times.
+        validation: where to measure the curve.
+        report: called at each point of the curve.
+
+    Raises:
+        InputError: the images do not fit the network, or the training does not fit memory.
+        NumericalError: it diverged.
+    """
+    if len(images) != len(labels):
+        raise InputError(
+            "images and labels must have the same number of rows; got "
+            f"images.shape={images.shape}, labels.shape={labels.shape}"
+        )
+    model = Model(network, images.shape[1:], labels.shape[1])
+    x, wanted = jnp.asarray(images), targets(jnp.asarray(labels), settings)
+    keys = jax.random.split(key, seeds)
+    count = network.parameter_count(model.image_shape, model.num_classes)
+    # parameters, gradient, update and what the optimiser keeps, before anything is compiled
+    require_memory(4 * count * (5 if settings.optimizer == "adam" else 4), network)
+    # what differs between the trainings of a search is no part of the program
+    general = replace(settings, factor=(1.0,), l2=(0.0,), learning_rate=1.0)
+    program = _Program(model, general)
+    needed = program_memory(_compiled_step(program, x.shape)) + 4 * count * seeds
+    require_memory(needed, network)
+
+    rate, stable = settings.learning_rate, None
+    if rate is None:
+        stable = largest_stable_rate(model, _init(program, keys[0]).state, x)
+        rate = settings.factor[0] * stable
+        if not 0 < rate < np.inf:
+            raise NumericalError(
+                f"no learning rate is stable for {network.name}: its gradients are zero or not "
+                "finite. Check the scale of the images."
+            )
+    constants = x, wanted, jnp.float32(rate), jnp.float32(settings.l2[0])
+    size = 1 if _on_cpu() else max(1, min(seeds, (available_memory() or 0) // (2 * needed)))
+    points = np.unique(np.linspace(0, settings.steps, _POINTS + 1).round().astype(int))
+    part = _some(validation, settings.validation_images) if validation else None
+    states: list[State] = []
+    losses = np.empty((seeds, len(points)))
+    accuracies = np.empty((seeds, len(points)))
+    for first in range(0, seeds, size):
+        group = keys[first : first + size]
+        carry = jax.vmap(functools.partial(_init, program))(group)
+        rows = slice(first, first + len(group))
+        for number, point in enumerate(points):
+            if number:
+                run = _steps_one_by_one if _on_cpu() else _steps_together
+                carry = run(program, carry, constants, group, (int(points[number - 1]), int(point)))
+            losses[rows, number] = _losses(program, carry.state, constants)
+            _require_sound(
+                losses[rows, : number + 1], network, rate=rate, stable=stable, step=point
+            )
+            metrics = {"loss": float(losses[rows, number].mean())}
+            trained = _unstacked(carry.state, len(group))
+            if part:
+                accuracies[rows, number] = [accuracy(model, state, part) for state in trained]
+                metrics["validation_accuracy"] = float(accuracies[rows, number].mean())
+            if report:
+                done = first * settings.steps + len(group) * int(point)
+                report(Progress(done, seeds * settings.steps, metrics))
+        states += trained
+    return Trained(
+        model=model,
+        states=tuple(states),
+        learning_rate=rate,
+        stable_rate=stable,
+        l2=settings.l2[0],
+        steps=points,
+        losses=losses,
+        validation_accuracies=accuracies if part else None,
+    )
+
+
+def accuracy(model: Model, state: State, split: Split) -> float:
+    """The fraction of images whose largest logit is their class, in blocks of images."""
+    right = 0
+    for start in range(0, len(split), _BLOCK):
+        images = split.images[start : start + _BLOCK]
+        # the last block is filled up, so that one compilation serves all
+        rows = np.minimum(np.arange(min(_BLOCK, len(split))), len(images) - 1)
+        found = np.asarray(_classes(model, state, images[rows]))[: len(images)]
+        right += int(np.sum(found == split.labels[start : start + _BLOCK]))
+    return right / len(split)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _classes(
+    model: Model, state: State, images: Float[Array, "n *shape"] | Float[np.ndarray, "n *shape"]
+) -> Int[Array, "n"]:
+    return model.logits(state, jnp.asarray(images)).argmax(axis=1)
+
+
+def _some(split: Split, count: int) -> Split:
+    """So many examples of it, spread evenly."""
+    chosen = np.linspace(0, len(split) - 1, min(count, len(split))).astype(int)
+    return replace(split, images=split.images[chosen], labels=split.labels[chosen])
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def _optimizer(settings: TrainingSettings, rate: Float[Array, ""] | float) -> Any:
+    import optax
+
+    def scheduled(count: Int[Array, ""]) -> Float[Array, ""]:
+        return rate * cosine(count)
+
+    cosine = optax.cosine_decay_schedule(1.0, settings.steps)
+    peak: Any = scheduled if settings.schedule == "cosine" else rate
+    if settings.optimizer == "adam":
+        return optax.adam(peak)
+    return optax.sgd(peak, momentum=_MOMENTUM)
+
+
+def _init(program: _Program, key: PRNGKeyArray) -> _Carry:
+    """Before the first step; the key is that of a seed."""
+    state = program.model.init(jax.random.fold_in(key, 0))
+    return _Carry(state, _optimizer(program.settings, 1.0).init(state.parameters))
+
+
+def _objective(
+    program: _Program,
+    state: State,
+    batch: tuple[Array, Array],
+    l2: Float[Array, ""],
+) -> tuple[Float[Array, ""], Any]:
+    images, wanted = batch
+    logits, rest = program.model.apply(state, images, training=True)
+    squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(state.parameters)]
+    return loss(logits, wanted, program.settings) + 0.5 * l2 * functools.reduce(
+        jnp.add, squares
+    ), rest
+
+
+def _step(
+    program: _Program,
+    carry: _Carry,
+    constants: _Constants,
+    key: PRNGKeyArray,
+    number: Int[Array, ""],
+) -> _Carry:
+    import optax
+
+    images, wanted, rate, l2 = constants
+    batch_key, augment_key = (jax.random.fold_in(key, place) for place in (1, 2))
+    if len(images) > program.settings.batch_size:
+        batches = len(images) // program.settings.batch_size
+        order = jax.random.permutation(
+            jax.random.fold_in(batch_key, number // batches), len(images)
+        )
+        start = number % batches * program.settings.batch_size
+        rows = jax.lax.dynamic_slice_in_dim(order, start, program.settings.batch_size)
+        images, wanted = images[rows], wanted[rows]
+    if program.settings.augment:
+        images = augment(
+            jax.random.fold_in(augment_key, number), images, names=program.settings.augment
+        )
+
+    def objective(parameters: Any) -> tuple[Float[Array, ""], Any]:
+        return _objective(program, State(parameters, carry.state.rest), (images, wanted), l2)
+
+    gradient, rest = jax.grad(objective, has_aux=True)(carry.state.parameters)
+    updates, optimizer = _optimizer(program.settings, rate).update(
+        gradient, carry.optimizer, carry.state.parameters
+    )
+    return _Carry(State(optax.apply_updates(carry.state.parameters, updates), rest), optimizer)
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled_step(program: _Program, shape: tuple[int, ...]) -> Any:
+    """The program of a step of one seed."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    scalar = jax.ShapeDtypeStruct((), jnp.float32)
+    constants = (
+        jax.ShapeDtypeStruct(shape, jnp.float32),
+        jax.ShapeDtypeStruct((shape[0], program.model.num_classes), jnp.float32),
+        *(scalar, scalar),
+    )
+    carry = jax.eval_shape(functools.partial(_init, program), key)
+    step = jax.jit(functools.partial(_step, program))
+    return step.lower(carry, constants, key, jax.ShapeDtypeStruct((), jnp.int32)).compile()
+
+
+def _steps_one_by_one(
+    program: _Program,
+    carry: _Carry,
+    constants: _Constants,
+    keys: Key[Array, "seed"],
+    span: tuple[int, int],
+) -> _Carry:
+    """From one step to another, of each seed on its own."""
+    step = _compiled_step(program, constants[0].shape)
+    done = []
+    for each, key in zip(_unstacked(carry, len(keys)), keys, strict=True):
+        for number in range(*span):
+            each = step(each, constants, key, jnp.int32(number))  # noqa: PLW2901
+        done.append(each)
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *done)
+
+
+@functools.partial(jax.jit, static_argnames=("program", "span"))
+def _steps_together(
+    program: _Program,
+    carry: _Carry,
+    constants: _Constants,
+    keys: Key[Array, "seed"],
+    span: tuple[int, int],
+) -> _Carry:
+    """From one step to another, of all seeds at once, in one loop."""
+
+    def of_seed(carry: _Carry, key: PRNGKeyArray) -> _Carry:
+        def body(carry: _Carry, number: Int[Array, ""]) -> tuple[_Carry, None]:
+            return _step(program, carry, constants, key, number), None
+
+        return jax.lax.scan(body, carry, jnp.arange(*span, dtype=jnp.int32))[0]
+
+    return jax.vmap(of_seed)(carry, keys)
+
+
+@functools.partial(jax.jit, static_argnames="program")
+def _losses(
+    program: _Program,
+    states: State,
+    constants: _Constants,
+) -> Float[Array, "seed"]:
+    """On the first batch's worth of images."""
+    images, wanted, _, l2 = constants
+    few = images[: program.settings.batch_size], wanted[: program.settings.batch_size]
+    return jax.lax.map(lambda state: _objective(program, state, few, l2)[0], states)
+
+
+def _unstacked(tree: Any, count: int) -> list[Any]:
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(count)]
+
+
+def _require_sound(
+    losses: Float[np.ndarray, "seed point"],
+    network: Network,
+    *,
+    rate: float,
+    stable: float | None,
+    step: int,
+) -> None:
+    first, last = losses[:, 0], losses[:, -1]
+    sound = np.isfinite(last) & (last <= _FAR * first)
+    if sound.all():
+        return
+    known = (
+        f"the largest stable rate is about {stable:.3g}"
+        if stable
+        else ("leave learning_rate out, and the largest stable one is estimated")
+    )
+    worst = last[~sound][0]
+    raise NumericalError(
+        f"training {network.name} diverged: its loss was {first[~sound][0]:.3g}, and at step "
+        f"{step} is {worst:.3g}, with learning rate {rate:.3g}; {known}. Take a lower rate or "
+        "factor."
+    )

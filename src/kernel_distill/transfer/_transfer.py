@@ -1,0 +1,174 @@
+"""From a distilled set to the test accuracy of networks that were trained on it."""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, PRNGKeyArray
+
+from kernel_distill._errors import InputError
+from kernel_distill._settings import Report
+from kernel_distill.artefact import Distilled, device_description
+from kernel_distill.data import Dataset
+from kernel_distill.networks import Network
+from kernel_distill.transfer._search import search
+from kernel_distill.transfer._settings import TrainingSettings
+from kernel_distill.transfer._train import train
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What networks trained on a distilled set reached; accuracies are fractions.
+
+    Attributes:
+        network: what was trained.
+        accuracies: on the test set, of each seed.
+        curve_steps: where the curve was measured, [point].
+        curve: validation accuracy there, [seed, point]; None without validation images.
+        losses: of the training images there, L2 included, [seed, point].
+        learning_rate: the peak of the schedule.
+        stable_rate: the largest stable rate; None where a rate was given.
+        settings: as they were used, with one factor and one L2.
+        search: the pairs of these that were tried, with their validation accuracy.
+        seconds: in all.
+    """
+
+    network: Network
+    accuracies: Float[np.ndarray, "seed"]
+    curve_steps: Int[np.ndarray, "point"]
+    curve: Float[np.ndarray, "seed point"] | None
+    losses: Float[np.ndarray, "seed point"]
+    learning_rate: float
+    stable_rate: float | None
+    settings: TrainingSettings
+    search: list[dict[str, float | None]]
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        return float(self.accuracies.mean())
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of a seed (n - 1 in the denominator); 0 of a single one."""
+        return float(self.accuracies.std(ddof=1)) if len(self.accuracies) > 1 else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """What `transfer.json` says of a network."""
+        return {
+            "network": self.network.name,
+            "width": self.network.width,
+            "accuracies": self.accuracies.tolist(),
+            "mean": self.mean,
+            "deviation": self.deviation,
+            "learning_rate": self.learning_rate,
+            "stable_rate": self.stable_rate,
+            "settings": asdict(self.settings),
+            "search": self.search,
+            "curve": {
+                "steps": self.curve_steps.tolist(),
+                "validation_accuracy": None if self.curve is None else self.curve.tolist(),
+                "loss": self.losses.tolist(),
+            },
+            "wall_seconds": self.seconds,
+            "device": device_description(),
+        }
+
+
+def transfer(
+    network: Network,
+    distilled: Distilled,
+    data: Dataset,
+    *,
+    settings: TrainingSettings | None = None,
+    seeds: int = 5,
+    key: PRNGKeyArray,
+    report: Report | None = None,
+) -> Transfer:
+    """Trains a network on a distilled set and tests it, several times.
+
+    Where the settings hold several factors or L2, the best is chosen on validation images with one
+    more seed; then the seeds are trained, and each is tested once, in its last state.
+
+    Args:
+        network: from `networks.named` or `networks.twin`.
+        distilled: what to train on.
+        data: the data set that it was made from, preprocessed as then (`data.load_again`).
+        settings: by default `TrainingSettings()`.
+        seeds: how many networks.
+        key: the randomness of the whole.
+        report: called at each point of a training's curve.
+
+    Raises:
+        InputError: the distilled set does not say how it was preprocessed, or not as the data are;
+            its images or classes are not those of the data; they do not fit the network; the
+            training does not fit memory; seeds is not positive.
+        NumericalError: a training diverged.
+    """
+    start = time.perf_counter()
+    settings = settings or TrainingSettings()
+    if seeds < 1:
+        raise InputError(f"seeds must be 1 or more; got {seeds}")
+    check_match(distilled, data)
+    search_key, key = jax.random.split(key)
+    given = distilled.images, distilled.labels
+    chosen, tried = search(
+        network,
+        *given,
+        settings=settings,
+        validation=data.validation,
+        key=search_key,
+        report=report,
+    )
+    trained = train(
+        network,
+        *given,
+        settings=chosen,
+        key=key,
+        seeds=seeds,
+        validation=data.validation,
+        report=report,
+    )
+    return Transfer(
+        network=network,
+        accuracies=trained.accuracies(data.test),
+        curve_steps=trained.steps,
+        curve=trained.validation_accuracies,
+        losses=trained.losses,
+        learning_rate=trained.learning_rate,
+        stable_rate=trained.stable_rate,
+        settings=chosen,
+        search=tried,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def check_match(distilled: Distilled, data: Dataset) -> None:
+    """Raises InputError unless the distilled set belongs to the data."""
+    expected = distilled.metadata.get("preprocessing", {}).get("fingerprint")
+    if expected is None:
+        raise InputError(
+            "the distilled set does not say how its images were preprocessed, and without that a "
+            "network learns them and fails on every test image: take a set whose metadata have "
+            "'preprocessing', or read it in with its preprocessing named"
+        )
+    if distilled.images.shape[1:] != data.image_shape:
+        raise InputError(
+            f"distilled images and those of {data.name} must have the same size and channels; got "
+            f"{list(distilled.images.shape[1:])} and {list(data.image_shape)}: give the data set "
+            "that the distilled set was made from"
+        )
+    if distilled.labels.shape[1] != data.num_classes:
+        raise InputError(
+            f"the distilled labels and {data.name} must have the same classes; got "
+            f"{distilled.labels.shape[1]} and {data.num_classes}: give the data set that the "
+            "distilled set was made from"
+        )
+    if expected != data.test.fingerprint:
+        raise InputError(
+            f"the distilled set was made with preprocessing {expected}, the data have "
+            f"{data.test.fingerprint}: load the data set with the settings that the artefact's "
+            "metadata give under 'preprocessing'"
+        )
