@@ -92,7 +92,9 @@ def nngp(module: Any, x: Any) -> Any:
     [
         (kernels.FullyConnected(depth=2), "ntk", (64, 256, 1024)),
         (kernels.FullyConnected(depth=2), "nngp", (64, 256, 1024)),
-        (kernels.ConvNet(depth=2, prepend=False), "ntk", (32, 96, 256)),
+        pytest.param(
+            kernels.ConvNet(depth=2, prepend=False), "ntk", (32, 96, 256), marks=pytest.mark.slow
+        ),
     ],
     ids=str,
 )

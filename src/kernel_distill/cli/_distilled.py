@@ -41,6 +41,12 @@ class DistilledOptions:
         if foreign.recognised(path):
             return self._of_others(path, index)
         distilled = load(path)
+        if "preprocessing" not in distilled.metadata:
+            raise InputError(
+                f"{path} does not say how its images were preprocessed, and on images that are not "
+                "preprocessed alike nothing that it teaches is right: take an artefact whose "
+                "metadata have 'preprocessing'"
+            )
         name = distilled.metadata["preprocessing"]["name"]
         if self.preprocessing not in (None, name):
             raise InputError(

@@ -7,9 +7,10 @@ from typing import Literal
 import jax
 import tyro
 
-from kernel_distill import data, networks
+from kernel_distill import networks
 from kernel_distill._errors import InputError
-from kernel_distill.artefact import holds_run, load, read_config
+from kernel_distill.artefact import holds_run
+from kernel_distill.cli._distilled import DistilledOptions
 from kernel_distill.cli._show import line, paths, progress_bar, table
 from kernel_distill.transfer import (
     TrainingSettings,
@@ -28,7 +29,7 @@ class TransferCommand:
     """
 
     run_directory: tyro.conf.Positional[Path]
-    """A run directory, or a distilled .npz."""
+    """A run directory, a distilled .npz, or a file of others (see import)."""
 
     network: tuple[str, ...] = ("convnet",)
     """Names of networks: those of architectures, mlp, lenet, alexnet, vgg11, convnet3-in,
@@ -49,11 +50,7 @@ class TransferCommand:
     out: Path | None = None
     """Where transfer.json and transfer.png go: by default the run directory."""
 
-    dataset: str | None = None
-    """Where the data are now, if a file or folder of them has moved."""
-
-    data_dir: str | None = None
-    """Where TensorFlow Datasets keeps its prepared sets, if not where the run found them."""
+    data: DistilledOptions = field(default_factory=DistilledOptions)
 
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
@@ -63,23 +60,7 @@ class TransferCommand:
             networks.named(name, width=self.width, parameterization=self.parameterization)
             for name in (networks.EVALUATION if self.network == ("all",) else self.network)
         ]
-        distilled = load(self.run_directory)
-        if "preprocessing" not in distilled.metadata:
-            raise InputError(
-                f"{self.run_directory} does not say how its images were preprocessed, and without "
-                "that a network learns them and fails on every test image: take an artefact whose "
-                "metadata have 'preprocessing'"
-            )
-        config = (
-            read_config(self.run_directory / "config.yaml") if holds_run(self.run_directory) else {}
-        )
-        whitening = self.run_directory / "preprocessing.npz"
-        dataset = data.load_again(
-            distilled.metadata,
-            dataset=self.dataset or config.get("dataset"),
-            data_dir=self.data_dir or config.get("data_dir"),
-            whitening=whitening if whitening.is_file() else None,
-        )
+        distilled, dataset = self.data.open(self.run_directory)
         check_match(distilled, dataset)
         title = f"{len(distilled)} distilled images of {dataset.name}"
         rows = []
@@ -106,10 +87,10 @@ class TransferCommand:
             raise InputError(f"seeds must be 1 or more; got {self.seeds}")
         if self.out is not None:
             return self.out
-        if self.run_directory.is_file():
+        if not holds_run(self.run_directory):
             raise InputError(
-                f"{self.run_directory} is a lone file: say with --out which folder the results go "
-                "to"
+                f"{self.run_directory} is no run directory: say with --out which folder the "
+                "results go to"
             )
         return self.run_directory
 
