@@ -261,3 +261,20 @@ def test_results_are_found_by_relative_paths(cli, kip_run, monkeypatch):
     path, _ = kip_run
     monkeypatch.chdir(path.parent)
     assert cli("evaluate", "kip").status == 0
+
+
+def test_transfer(kip_run, cli, tmp_path):
+    path, _ = kip_run
+    options = ("--width", 16, "--seeds", 2, "--steps", 20)
+    lone = tmp_path / "lone.npz"
+    shutil.copy(path / "distilled.npz", lone)
+    assert "--out" in cli("transfer", lone, "--network", "fc1", *options).err
+    outcome = cli("transfer", lone, "--network", "fc1", "mlp", "--out", tmp_path, *options)
+    assert (outcome.status, outcome.err) == (0, "")
+    written = json.loads((tmp_path / "transfer.json").read_text())["networks"]
+    assert [(each["network"], each["width"]) for each in written] == [("fc1", 16), ("mlp", 16)]
+    for each in written:
+        assert len(each["accuracies"]) == 2
+        accuracy = f"{100 * each['mean']:.2f} ± {100 * each['deviation']:.2f} %"
+        assert re.search(rf"{each['network']} +│ +16 │ +{accuracy}", outcome.out)
+    assert f"  {tmp_path / 'transfer.png'}\n" in outcome.out
