@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill.networks import Network
@@ -48,12 +50,15 @@ class Model:
         """The logits, and the rest of the state after it."""
         from flax import nnx
 
-        module = nnx.merge(_graphs(self)[training], *state)
+        # flax has what it keeps, and changes in the call, belong to the present trace
+        module = nnx.merge(_graphs(self)[training], *jax.tree.map(lambda leaf: leaf, state))
         logits = module(images)
         return logits, nnx.split(module, nnx.Param, ...)[2]
 
-    def logits(self, state: State, images: Float[Array, "n *shape"]) -> Float[Array, "n class"]:
-        return self.apply(state, images, training=False)[0]
+    def logits(
+        self, state: State, images: Float[Array, "n *shape"] | Float[np.ndarray, "n *shape"]
+    ) -> Float[Array, "n class"]:
+        return self.apply(state, jnp.asarray(images), training=False)[0]
 
     def _module(self, key: PRNGKeyArray) -> Any:
         return self.network.module(self.image_shape, num_classes=self.num_classes, key=key)

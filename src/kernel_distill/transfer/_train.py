@@ -138,7 +138,7 @@ def train(
             )
     constants = x, wanted, jnp.float32(rate), jnp.float32(settings.l2[0])
     size = 1 if _on_cpu() else max(1, min(seeds, (available_memory() or 0) // (2 * needed)))
-    points = np.unique(np.linspace(0, settings.steps, _POINTS + 1).round().astype(int))
+    points = sorted({round(part * settings.steps / _POINTS) for part in range(_POINTS + 1)})
     part = _some(validation, settings.validation_images) if validation else None
     states: list[State] = []
     losses = np.empty((seeds, len(points)))
@@ -150,7 +150,7 @@ def train(
         for number, point in enumerate(points):
             if number:
                 run = _steps_one_by_one if _on_cpu() else _steps_together
-                carry = run(program, carry, constants, group, (int(points[number - 1]), int(point)))
+                carry = run(program, carry, constants, group, (points[number - 1], point))
             losses[rows, number] = _losses(program, carry.state, constants)
             _require_sound(
                 losses[rows, : number + 1], network, rate=rate, stable=stable, step=point
@@ -161,7 +161,7 @@ def train(
                 accuracies[rows, number] = [accuracy(model, state, part) for state in trained]
                 metrics["validation_accuracy"] = float(accuracies[rows, number].mean())
             if report:
-                done = first * settings.steps + len(group) * int(point)
+                done = first * settings.steps + len(group) * point
                 report(Progress(done, seeds * settings.steps, metrics))
         states += trained
     return Trained(
@@ -170,7 +170,7 @@ def train(
         learning_rate=rate,
         stable_rate=stable,
         l2=settings.l2[0],
-        steps=points,
+        steps=np.array(points),
         losses=losses,
         validation_accuracies=accuracies if part else None,
     )
@@ -192,7 +192,7 @@ def accuracy(model: Model, state: State, split: Split) -> float:
 def _classes(
     model: Model, state: State, images: Float[Array, "n *shape"] | Float[np.ndarray, "n *shape"]
 ) -> Int[Array, "n"]:
-    return model.logits(state, jnp.asarray(images)).argmax(axis=1)
+    return model.logits(state, images).argmax(axis=1)
 
 
 def _some(split: Split, count: int) -> Split:

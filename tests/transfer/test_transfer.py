@@ -1,0 +1,110 @@
+"""The whole of a transfer: choices on validation images, test accuracies, what is refused."""
+
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+import kernel_distill as kd
+from kernel_distill.data import Split
+from kernel_distill.transfer import TrainingSettings, read_transfers, save_transfer, transfer
+from kernel_distill.transfer import _train as training
+
+NETWORK = kd.networks.named("fc1", width=32)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return kd.data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def real(digits):
+    """Ten natural images of each class, as a distilled set."""
+    chosen = kd.data.ClassBalanced(digits.train).draw(jax.random.key(0), 100)
+    return kd.Distilled(
+        digits.train.images[chosen],
+        kd.data.one_hot(digits.train.labels[chosen], 10),
+        {"preprocessing": digits.preprocessing.to_metadata()},
+    )
+
+
+def test_settings_are_chosen_on_validation_images_and_the_test_set_is_met_once(
+    digits, real, monkeypatch
+):
+    met = []
+    accuracy = training.accuracy
+
+    def counted(model, state, split):
+        met.append(len(split))
+        return accuracy(model, state, split)
+
+    monkeypatch.setattr(training, "accuracy", counted)
+    # 1000 diverges, and is passed over
+    settings = TrainingSettings(steps=60, factor=(1.0, 1000.0, 1e-6), validation_images=40)
+    result = transfer(NETWORK, real, digits, settings=settings, seeds=2, key=jax.random.key(0))
+    assert [each["factor"] for each in result.search] == [1.0, 1000.0, 1e-6]
+    assert result.search[1]["validation_accuracy"] is None
+    assert result.settings.factor == (1.0,)
+    assert met[-2:] == [len(digits.test)] * 2
+    assert set(met[:-2]) == {40}
+    assert result.mean == np.mean(result.accuracies) > 0.7
+    assert result.deviation == pytest.approx(abs(np.diff(result.accuracies)[0]) / 2**0.5)
+    assert result.curve.shape == (2, len(result.curve_steps))
+
+
+def test_all_that_diverges_is_an_error(digits, real):
+    settings = TrainingSettings(steps=60, factor=(1e3, 1e4))
+    with pytest.raises(kd.NumericalError, match=r"diverges with all settings.*rate"):
+        transfer(NETWORK, real, digits, settings=settings, key=jax.random.key(0))
+
+
+def test_results_of_other_networks_stay(digits, real, tmp_path):
+    settings = TrainingSettings(steps=2)
+    for width in (8, 16, 8):
+        network = replace(NETWORK, width=width)
+        result = transfer(network, real, digits, settings=settings, seeds=1, key=jax.random.key(0))
+        save_transfer(tmp_path, result)
+    assert [each["width"] for each in read_transfers(tmp_path)] == [16, 8]
+    assert (tmp_path / "transfer.png").stat().st_size > 0
+    (tmp_path / "transfer.json").write_text('{"networks": 3}')
+    with pytest.raises(kd.DamagedFileError, match="remove it"):
+        save_transfer(tmp_path, result)
+    assert json.loads((tmp_path / "transfer.json").read_text()) == {"networks": 3}
+
+
+def test_what_does_not_match_is_refused(digits, real):
+    def refused(distilled, match, data=digits, **options):
+        with pytest.raises(kd.InputError, match=match):
+            transfer(NETWORK, distilled, data, key=jax.random.key(0), **options)
+
+    refused(replace(real, metadata={}), "does not say how its images were preprocessed")
+    refused(replace(real, images=real.images[:, :, :6]), r"\[8, 6, 1\] and \[8, 8, 1\]")
+    refused(replace(real, labels=real.labels[:, :5]), "got 5 and 10")
+    other = {"preprocessing": {"fingerprint": "another"}}
+    refused(replace(real, metadata=other), "preprocessing another")
+    refused(real, "seeds must be 1 or more", seeds=0)
+    empty = Split(digits.test.images[:0], digits.test.labels[:0], 10, digits.test.fingerprint)
+    refused(
+        real, "hold some out", data=replace(digits, validation=empty),
+        settings=TrainingSettings(l2=(0.0, 1.0)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ({"steps": 0}, "steps must be 1 or more"),
+        ({"optimizer": "adam"}, "give a learning_rate"),
+        ({"learning_rate": 0.1, "factor": (1.0, 2.0)}, "leave one of them out"),
+        ({"factor": ()}, "needs one value"),
+        ({"l2": (-1.0,)}, "l2 must be 0 or more"),
+        ({"label_scale": 0.0}, "label_scale must be positive"),
+        ({"augment": ("flop",)}, "did you mean 'flip'"),
+    ],
+)
+def test_settings_out_of_range(wrong, match):
+    with pytest.raises(kd.InputError, match=match):
+        TrainingSettings(**wrong)
