@@ -41,11 +41,11 @@ def comparison_picture(
     """
     labels = displayed(
         [
-            f"{shortened(name, 9, _MOST_NAME)}  ({count:,})"
+            f"{shortened(name, 9.0, _MOST_NAME)}  ({count:,})"
             for name, count in zip(names, images, strict=True)
         ]
     )
-    left = 0.4 + max(text_width(label, 9) for label in labels)
+    left = 0.4 + max(text_width(label, 9.0) for label in labels)
     width = left + _PANEL * len(doors) + 0.3
     height = _ROW * len(names) + 1.5
     figure = new_figure(width, height)
@@ -64,10 +64,10 @@ def comparison_picture(
         present = [(row, values[row][column]) for row in rows]
         for row, value in present:
             if value is not None:
-                _draw(axes, row, 100 * value[0], 100 * (value[1] or 0))
+                _draw(axes, row, 100 * value[0], 100 * (value[1] or 0.0))
         axes.set_xlim(*_limits([value for _, value in present if value is not None]))
         axes.set_title(
-            displayed([shortened(door, 10, _PANEL - 0.3)])[0], loc="left", size=10, weight="bold"
+            displayed([shortened(door, 10.0, _PANEL - 0.3)])[0], loc="left", size=10, weight="bold"
         )
         axes.set_xlabel("test accuracy (%)", color=SOFT, size=9)
         axes.grid(axis="y", color=LINE, linewidth=0.7)
@@ -98,7 +98,7 @@ def _draw(axes: Any, row: int, mean: float, deviation: float) -> None:
 
 def _limits(values: Sequence[tuple[float, float | None]]) -> tuple[float, float]:
     """In per cent, with room for the numbers at the right."""
-    least = min(100 * (mean - (deviation or 0)) for mean, deviation in values)
-    most = max(100 * (mean + (deviation or 0)) for mean, deviation in values)
+    least = min(100 * (mean - (deviation or 0.0)) for mean, deviation in values)
+    most = max(100 * (mean + (deviation or 0.0)) for mean, deviation in values)
     span = max(most - least, 5.0)
     return least - 0.08 * span, most + 0.28 * span

@@ -139,7 +139,7 @@ def _of_class(
         centres = rows.mean(axis=0, keepdims=True)
     else:
         seed = int(numpy_generator(jax.random.fold_in(key, label)).integers(2**31))
-        centres = k_means(rows, count, seed=seed)
+        centres = k_means(_rows(images), count, seed=seed)  # float32, in half the time
     return centres.reshape(-1, *images.shape[1:])
 
 
