@@ -39,7 +39,9 @@ def largest_stable_rate(model: Model, state: State, images: Float[Array, "n *sha
     images = images[:_MOST_IMAGES]
     outputs = jnp.ones((len(images), model.num_classes), jnp.float32)
     # alternating signs: no class, and no image, is left out or drowned by the others
-    vector = outputs * (1 + 0.5 * jnp.cos(jnp.arange(outputs.size, dtype=jnp.float32))).reshape(outputs.shape)
+    vector = outputs * (1 + 0.5 * jnp.cos(jnp.arange(outputs.size, dtype=jnp.float32))).reshape(
+        outputs.shape
+    )
     vector /= jnp.linalg.norm(vector)
     before = 0.0
     # a loop on the host: XLA's CPU compiler makes poor programs of convolutions within loops
