@@ -52,6 +52,12 @@ def _size(data: Dataset, settings: Any) -> int:
     per_class = settings.images_per_class
     if per_class is None:
         per_class = settings.default_images_per_class
+    check_per_class(data, per_class)
+    return per_class * data.num_classes
+
+
+def check_per_class(data: Dataset, per_class: int) -> None:
+    """Raises InputError where a class has fewer training images."""
     counts = np.bincount(data.train.labels, minlength=data.num_classes)
     scarcest = int(counts.argmin())
     if per_class > counts[scarcest]:
@@ -60,7 +66,6 @@ def _size(data: Dataset, settings: Any) -> int:
             f"has {counts[scarcest]} for training. Ask for fewer, or hold out fewer for "
             "validation."
         )
-    return per_class * data.num_classes
 
 
 def real_support(

@@ -30,7 +30,7 @@ ALLOWED["kip"] = ALLOWED["label_solve"] = {
     *("data", "artefact", "kernels", "distributed"),
     *("evaluation", "results", "supports", "estimates"),
 }
-ALLOWED["transfer"] = {"data", "artefact", "kernels", "networks", "evaluation"}
+ALLOWED["transfer"] = {"data", "artefact", "kernels", "networks", "evaluation", "supports"}
 ALLOWED["__init__"] = ALLOWED["cli"] = set(ALLOWED)
 
 PARTS = sorted(

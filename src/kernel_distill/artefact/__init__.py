@@ -5,6 +5,7 @@ from kernel_distill.artefact._checkpoints import Checkpoints as Checkpoints
 from kernel_distill.artefact._checkpoints import (
     DamagedCheckpointWarning as DamagedCheckpointWarning,
 )
+from kernel_distill.artefact._comparison_picture import comparison_picture as comparison_picture
 from kernel_distill.artefact._config import read_config as read_config
 from kernel_distill.artefact._curves_picture import curves_picture as curves_picture
 from kernel_distill.artefact._distilled import FORMAT_VERSION as FORMAT_VERSION

@@ -1,18 +1,15 @@
 """`kernel-distill evaluate`"""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import tyro
 
-from kernel_distill._errors import InputError
 from kernel_distill.cli._devices import DeviceOptions
 from kernel_distill.cli._distilled import DistilledOptions
+from kernel_distill.cli._kernels import kernels_of
 from kernel_distill.cli._show import table
 from kernel_distill.evaluation import evaluate
-from kernel_distill.kernels import Kernel, from_metadata, named
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,10 @@ class Evaluate:
     def run(self) -> None:
         distilled, dataset = self.data.open(self.run_directory)
         rows = []
-        for name, kernel in self._kernels(distilled.metadata):
+        kernels = kernels_of(
+            self.run_directory, distilled.metadata, architectures=self.architecture
+        )
+        for name, kernel in kernels:
             placed = DeviceOptions().place(kernel)
             evaluation = evaluate(distilled, dataset.test, kernel=placed)
             rows.append(
@@ -49,19 +49,3 @@ class Evaluate:
             rows,
             ("kernel", "test images", "accuracy", "loss"),
         )
-
-    def _kernels(self, metadata: dict[str, Any]) -> Iterator[tuple[str, Kernel]]:
-        """The kernels to evaluate with, and their architectures' names."""
-        if self.architecture:
-            for name in self.architecture:
-                yield name, named(name).kernel(metadata.get("kernel", "ntk"))
-            return
-        if "architectures" not in metadata:
-            raise InputError(
-                f"{self.run_directory} does not tell which architecture it was distilled with. "
-                "Give one or several: --architecture convnet3 fc1"
-            )
-        for settings in map(dict, metadata["architectures"]):
-            # what was written before mixtures of both kinds has one kernel for all
-            kind = settings.pop("kernel", metadata["kernel"])
-            yield settings["name"], from_metadata(settings).kernel(kind)

@@ -21,6 +21,7 @@ from kernel_distill import _hosts as hosts
 from kernel_distill._errors import KernelDistillError, unknown_name
 from kernel_distill._interrupt import Interrupted
 from kernel_distill.artefact import holds_run
+from kernel_distill.cli._compare import Compare
 from kernel_distill.cli._env import Env
 from kernel_distill.cli._estimate import METHODS, Estimate
 from kernel_distill.cli._evaluate import Evaluate
@@ -38,6 +39,7 @@ _COMMANDS: dict[str, type] = {
     "estimate": Estimate,
     "evaluate": Evaluate,
     "transfer": TransferCommand,
+    "compare": Compare,
     "export": Export,
     "import": Import,
     "env": Env,

@@ -61,12 +61,12 @@ def progress_bar(title: str, within: Callable[[], str] = str) -> Iterator[Report
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Says on a terminal, while it lasts, what is waited for."""
+def waiting(what: str) -> Iterator[Callable[[str], None]]:
+    """Says on a terminal, while it lasts, what is waited for; gives what to tell it to say next."""
     from rich.console import Console
 
-    with Console().status(what):
-        yield
+    with Console().status(what) as status:
+        yield status.update
 
 
 def table(title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, ...]) -> None:

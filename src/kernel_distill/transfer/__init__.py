@@ -1,5 +1,16 @@
-"""Training networks of finite width on distilled data."""
+"""Training networks of finite width on distilled data, and baselines to compare with."""
 
+from kernel_distill.transfer._baselines import BASELINES as BASELINES
+from kernel_distill.transfer._baselines import NEAREST as NEAREST
+from kernel_distill.transfer._baselines import baseline as baseline
+from kernel_distill.transfer._baselines import nearest_neighbour as nearest_neighbour
+from kernel_distill.transfer._comparison import USUAL_BASELINES as USUAL_BASELINES
+from kernel_distill.transfer._comparison import Comparison as Comparison
+from kernel_distill.transfer._comparison import Measured as Measured
+from kernel_distill.transfer._comparison import Row as Row
+from kernel_distill.transfer._comparison import compare as compare
+from kernel_distill.transfer._comparison_files import save_comparison as save_comparison
+from kernel_distill.transfer._comparison_files import text_table as text_table
 from kernel_distill.transfer._learning_rate import largest_stable_rate as largest_stable_rate
 from kernel_distill.transfer._model import Model as Model
 from kernel_distill.transfer._model import State as State

@@ -1,0 +1,217 @@
+"""Runs beside baselines with as many images, through the same doors, in one table."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from kernel_distill._errors import DamagedFileError, InputError, unknown_name
+from kernel_distill._files import PathLike, write_atomically
+from kernel_distill.artefact import Distilled, device_description, package_versions
+from kernel_distill.data import Dataset
+from kernel_distill.kernels import Kernel
+from kernel_distill.networks import Network
+from kernel_distill.transfer._baselines import BASELINES, NEAREST
+from kernel_distill.transfer._doors import Door, NearestNeighbour, RidgeRegression, Training
+from kernel_distill.transfer._entrants import Entrant, entrant_of_run, entrants_of_baselines
+from kernel_distill.transfer._settings import TrainingSettings
+
+FILE_NAME = "comparison.json"
+
+USUAL_BASELINES = (*(name for name in BASELINES if name != "full"), *NEAREST)
+"""The baselines of a comparison; all training images take far longer than a few do."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a set reached through a door; accuracies are fractions.
+
+    Attributes:
+        accuracies: on the test set, one a draw or seed.
+        images: how many images were learned from.
+    """
+
+    accuracies: tuple[float, ...]
+    images: int
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.accuracies))
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation (n - 1 in the denominator); None of a single accuracy."""
+        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A set, and what it reached through each door; None where it does not go through it."""
+
+    name: str
+    data: str
+    images: int
+    cells: tuple[Measured | None, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The table: doors are its columns."""
+
+    doors: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def compare(
+    runs: Sequence[tuple[str, Distilled, Dataset]],
+    *,
+    baselines: Sequence[str] = USUAL_BASELINES,
+    kernels: Sequence[Kernel] = (),
+    networks: Sequence[Network] = (),
+    settings: TrainingSettings | None = None,
+    seeds: int = 5,
+    key: PRNGKeyArray,
+    folder: PathLike,
+    report: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Test accuracies of distilled sets and of baselines with as many images.
+
+    A baseline that is drawn at random is drawn once a seed, the same sets for every door, and a
+    network is trained on each; on every other set, it is trained once a seed. Where the images of a
+    run are no multiple of its classes, baselines have the next larger number.
+
+    Every accuracy is written to `comparison.json` once it is known, and one that is there already,
+    with the same sets and settings, is not measured again.
+
+    Args:
+        runs: a name, the distilled set and its data set, of each.
+        baselines: names of `BASELINES` and `NEAREST`.
+        kernels: those of kernel ridge regression.
+        networks: those that are trained.
+        settings: of their training, by default `TrainingSettings()`.
+        seeds: how many draws and trainings.
+        key: the randomness of the whole.
+        folder: where `comparison.json` is, or will be.
+        report: told what is measured next.
+
+    Returns:
+        A row for each run, each followed by the baselines with as many images, unless an earlier
+        run has them.
+
+    Raises:
+        UnknownNameError: there is no such baseline.
+        InputError: seeds is not positive; a set does not belong to its data; images do not fit a
+            kernel or a network, or are too few for a baseline.
+        NumericalError: a training diverged, or a solve is not finite.
+        DamagedFileError: there is a `comparison.json` that this did not write.
+        StorageError: it could not be written.
+    """
+    if seeds < 1:
+        raise InputError(f"seeds must be 1 or more; got {seeds}")
+    for name in baselines:
+        if name not in (*BASELINES, *NEAREST):
+            raise unknown_name("baseline", name, (*BASELINES, *NEAREST))
+    kept = _Kept(Path(folder) / FILE_NAME)
+    entrants = _entrants(runs, tuple(dict.fromkeys(baselines)), key)
+    chosen = settings or TrainingSettings()
+    doors: list[Door] = [*map(RidgeRegression, kernels)]
+    doors += [Training(network, chosen) for network in networks]
+    if any(entrant.classifies for entrant in entrants):
+        doors += [NearestNeighbour()]
+    for kernel in kernels:
+        for entrant in entrants:
+            kernel.architecture.check_images(entrant.data.image_shape)
+
+    def cell(entrant: Entrant, door: Door) -> Measured | None:
+        if not door.admits(entrant):
+            return None
+        if report:
+            report(f"{entrant.name}, {entrant.images} images: {door.name}")
+        return kept.measured(entrant, door, seeds=seeds, key=key)
+
+    return Comparison(
+        doors=tuple(door.name for door in doors),
+        rows=tuple(
+            Row(
+                name=entrant.name,
+                data=f"{entrant.data.name}, {entrant.data.preprocessing.name}",
+                images=entrant.images,
+                cells=tuple(cell(entrant, door) for door in doors),
+            )
+            for entrant in entrants
+        ),
+    )
+
+
+def _entrants(
+    runs: Sequence[tuple[str, Distilled, Dataset]], baselines: Sequence[str], key: PRNGKeyArray
+) -> list[Entrant]:
+    entrants: list[Entrant] = []
+    for name, distilled, data in runs:
+        entrants.append(entrant_of_run(name, distilled, data, key=key))
+        per_class = math.ceil(len(distilled) / data.num_classes)
+        known = [entrant.identity for entrant in entrants]
+        entrants += [
+            each
+            for each in entrants_of_baselines(baselines, data, images_per_class=per_class, key=key)
+            if each.identity not in known
+        ]
+    return entrants
+
+
+class _Kept:
+    """The accuracies of `comparison.json`: what was measured, and of what."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._entries: list[dict[str, Any]] = []
+        if not path.exists():
+            return
+        try:
+            self._entries = list(json.loads(path.read_bytes())["measured"])
+            for entry in self._entries:
+                _read(entry)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise DamagedFileError(
+                f"{path} is not a file of results of compare ({error}): remove it, and they are "
+                "measured again"
+            ) from error
+
+    def measured(self, entrant: Entrant, door: Door, *, seeds: int, key: PRNGKeyArray) -> Measured:
+        of = {
+            **entrant.identity,
+            **door.identity(entrant),
+            "seeds": seeds,
+            "seed": jax.random.key_data(key).tolist(),
+            "version": package_versions()["kernel_distill"],
+        }
+        of = json.loads(json.dumps(of))  # as it will be read: lists for tuples
+        for entry in self._entries:
+            if entry["of"] == of:
+                return _read(entry)
+        accuracies = [float(each) for each in door.accuracies(entrant, seeds=seeds, key=key)]
+        self._entries.append(
+            {
+                "name": entrant.name,
+                "door": door.name,
+                "of": of,
+                "accuracies": accuracies,
+                "images": door.images(entrant),
+                "device": device_description(),
+            }
+        )
+        text = json.dumps({"measured": self._entries}, indent=2, allow_nan=False)
+        write_atomically(self._path, (text + "\n").encode())
+        return _read(self._entries[-1])
+
+
+def _read(entry: Mapping[str, Any]) -> Measured:
+    if not isinstance(entry["of"], dict):
+        raise TypeError("an entry says nothing of what it is of")
+    return Measured(tuple(map(float, entry["accuracies"])), int(entry["images"]))

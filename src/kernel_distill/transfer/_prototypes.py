@@ -1,0 +1,61 @@
+"""Rows that stand for the rows of a class: centres of clusters, herding, k-centre."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+def k_means(
+    rows: Float[np.ndarray, "n feature"], count: int, *, seed: int
+) -> Float[np.ndarray, "count feature"]:
+    """The centres of so many clusters, by scikit-learn: k-means++ once, then Lloyd's iterations."""
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    # threads add their sums in the order in which they end, and so to other bits
+    with threadpool_limits(limits=1, user_api="openmp"):
+        return KMeans(count, n_init=1, random_state=seed).fit(rows).cluster_centers_
+
+
+def herding(rows: Float[np.ndarray, "n feature"], count: int) -> Int[np.ndarray, "count"]:
+    """Rows whose mean, as they are added one by one, stays as near as can be to that of all.
+
+    Source: Welling 2009; without repetition, as Rebuffi et al. 2017 (iCaRL), on the rows
+    themselves where they take a network's features.
+    """
+    mean = rows.mean(axis=0)
+    squares = np.einsum("nf,nf->n", rows, rows)
+    missing = np.zeros_like(mean)  # to k times the mean, from the sum of the k - 1 chosen
+    free = np.ones(len(rows), bool)
+    chosen = np.empty(count, int)
+    for place in range(count):
+        missing += mean
+        # the squared distance of each row to it, but for what they have in common
+        distances = squares - 2 * rows @ missing
+        chosen[place] = np.where(free, distances, np.inf).argmin()
+        free[chosen[place]] = False
+        missing -= rows[chosen[place]]
+    return chosen
+
+
+def k_center(rows: Float[np.ndarray, "n feature"], count: int) -> Int[np.ndarray, "count"]:
+    """The row nearest to the mean, then again and again the one farthest from all chosen.
+
+    The greedy answer to: which centres leave no row far from the nearest of them? The largest
+    distance is at most twice the least possible. Source: Gonzalez 1985; Sener and Savarese 2018,
+    who take a network's features.
+    """
+    chosen = np.empty(count, int)
+    chosen[0] = _distances(rows, rows.mean(axis=0)).argmin()
+    nearest = np.full(len(rows), np.inf)
+    for place in range(1, count):
+        before = chosen[place - 1]
+        nearest = np.minimum(nearest, _distances(rows, rows[before]))
+        nearest[before] = -1  # never again, even where all others coincide with chosen ones
+        chosen[place] = nearest.argmax()
+    return chosen
+
+
+def _distances(
+    rows: Float[np.ndarray, "n feature"], point: Float[np.ndarray, "feature"]
+) -> Float[np.ndarray, "n"]:
+    return np.square(rows - point).sum(axis=1)

@@ -1,0 +1,154 @@
+"""The table: what stands in it, that nothing is measured twice, and the files."""
+
+import csv
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+import kernel_distill as kd
+from kernel_distill import transfer
+from kernel_distill.transfer import TrainingSettings, baseline, compare, save_comparison
+from kernel_distill.transfer import _doors as doors
+from kernel_distill.transfer._comparison import Comparison, Measured, Row
+from kernel_distill.transfer._comparison_files import text_table
+
+KEY = jax.random.key(0)
+KERNEL = kd.kernels.FullyConnected(depth=1).kernel("ntk")
+NETWORK = kd.networks.named("mlp", width=16)
+SETTINGS = TrainingSettings(steps=5, validation_images=20)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return kd.data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def run(digits):
+    """25 images, as Label Solve may leave: no multiple of the classes."""
+    chosen = kd.data.ClassBalanced(digits.train).draw(jax.random.key(5), 25)
+    labels = kd.data.one_hot(digits.train.labels[chosen], 10)
+    metadata = {"preprocessing": digits.preprocessing.to_metadata(), "ridge": 1e-3}
+    return kd.Distilled(digits.train.images[chosen], labels, metadata)
+
+
+def test_the_same_draws_go_through_every_door(digits, run, tmp_path):
+    comparison = compare(
+        [("run", run, digits), ("copy", run, digits)],
+        baselines=("random", "average", "full", "nearest-random"),
+        kernels=(KERNEL,),
+        networks=(NETWORK,),
+        settings=SETTINGS,
+        seeds=2,
+        key=KEY,
+        folder=tmp_path,
+    )
+    assert comparison.doors == ("fc1 ntk", "mlp 16", "nearest neighbour")
+    # baselines of as many images are there once
+    rows = {row.name: row for row in comparison.rows}
+    assert list(rows) == ["run", "random", "average", "full", "nearest-random", "copy"]
+    assert [row.images for row in comparison.rows] == [25, 30, 10, 1350, 30, 25]
+    cells = {
+        (row.name, door): cell for row in comparison.rows for door, cell in enumerate(row.cells)
+    }
+    assert cells["run", 0].accuracies == (kd.evaluate(run, digits.test, kernel=KERNEL).accuracy,)
+    assert len(cells["run", 1].accuracies) == len(cells["average", 1].accuracies) == 2
+    draws = [
+        baseline("random", digits, images_per_class=3, key=jax.random.fold_in(KEY, number))
+        for number in range(2)
+    ]
+    assert cells["random", 0].accuracies == tuple(
+        kd.evaluate(draw, digits.test, kernel=KERNEL).accuracy for draw in draws
+    )
+    assert cells["nearest-random", 2].accuracies == tuple(
+        transfer.nearest_neighbour(draw, digits) for draw in draws
+    )
+    settings = replace(SETTINGS, steps=5)
+    assert cells["random", 1].accuracies == tuple(
+        transfer.transfer(NETWORK, draw, digits, settings=settings, seeds=1, key=key).accuracies[0]
+        for draw, key in zip(draws, jax.random.split(KEY, 2), strict=True)
+    )
+    # of the ceiling, ridge regression takes what is feasible and of each class alike
+    assert cells["full", 0].images == 1300
+    assert cells["full", 0].mean > 0.97
+    assert cells["full", 1].mean > cells["average", 1].mean
+    assert {name for (name, door), cell in cells.items() if cell is None} == set(rows)
+
+
+def test_nothing_is_measured_twice(digits, run, tmp_path, monkeypatch):
+    measured = []
+    evaluate, train = doors.evaluate, doors.transfer
+    monkeypatch.setattr(
+        doors, "evaluate", lambda *of, **more: measured.append("ridge") or evaluate(*of, **more)
+    )
+    monkeypatch.setattr(
+        doors, "transfer", lambda *of, **more: measured.append("train") or train(*of, **more)
+    )
+
+    def compared(run=run, **changed):
+        measured.clear()
+        options = {"baselines": ("random",), "settings": SETTINGS, "seeds": 2} | changed
+        return compare(
+            [("run", run, digits)],
+            kernels=(KERNEL,),
+            networks=(NETWORK,),
+            key=KEY,
+            folder=tmp_path,
+            **options,
+        )
+
+    first = compared()
+    assert sorted(measured) == ["ridge"] * 3 + ["train"] * 3
+    assert compared() == first
+    assert measured == []
+    more = compared(settings=replace(SETTINGS, steps=6))
+    assert measured == ["train"] * 3
+    assert [row.cells[0] for row in more.rows] == [row.cells[0] for row in first.rows]
+    compared(replace(run, labels=2 * run.labels))  # the baselines are the same as before
+    assert measured == ["ridge", "train"]
+    compared(seeds=1)
+    assert sorted(measured) == ["ridge"] * 2 + ["train"] * 2
+    (tmp_path / "comparison.json").write_text('{"measured": [{}]}')
+    with pytest.raises(kd.DamagedFileError, match="remove it"):
+        compared()
+
+
+def test_files(tmp_path):
+    comparison = Comparison(
+        ("fc1 ntk", "a | b"),
+        (
+            Row("runs/$x", "mnist, zca", 10, (Measured((0.5,), 10), Measured((0.9, 0.8), 10))),
+            Row("full", "mnist, none", 60000, (Measured((0.25,), 5000), None)),
+        ),
+    )
+    save_comparison(tmp_path, comparison, title="mnist")
+    assert text_table(comparison) == [
+        ("learned from", "data", "images", "fc1 ntk (%)", "a | b (%)"),
+        ("runs/$x", "mnist, zca", "10", "50.00", "85.00 ± 7.07"),
+        ("full", "mnist, none", "60,000", "25.00 (of 5,000 images)", ""),
+    ]
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    assert lines[0] == r"| learned from | data | images | fc1 ntk (%) | a \| b (%) |"
+    assert lines[1] == "| --- | ---: | ---: | ---: | ---: |"
+    assert len(lines) == 4
+    with open(tmp_path / "table.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[0]["a | b"]) == pytest.approx(0.85)
+    assert float(rows[0]["a | b deviation"]) == pytest.approx(np.std([0.9, 0.8], ddof=1))
+    assert (rows[1]["fc1 ntk images"], rows[1]["a | b"]) == ("5000", "")
+    assert (tmp_path / "table.png").stat().st_size > 0
+
+
+def test_what_is_refused(digits, run, tmp_path):
+    def refused(match, **options):
+        with pytest.raises(kd.InputError, match=match):
+            compare([("run", run, digits)], key=KEY, folder=tmp_path, **options)
+
+    refused("did you mean 'herding'", baselines=("herdin",))
+    refused("seeds must be 1 or more", seeds=0)
+    refused("32x32", kernels=(kd.kernels.named("myrtle5").kernel("ntk"),))
+    with pytest.raises(kd.InputError, match="does not say how its images were preprocessed"):
+        compare([("run", replace(run, metadata={}), digits)], key=KEY, folder=tmp_path)
+    assert not (tmp_path / "comparison.json").exists()
