@@ -41,11 +41,11 @@ def comparison_picture(
     """
     labels = displayed(
         [
-            f"{shortened(name, 9, _MOST_NAME)}  ({count:,})"
+            f"{shortened(name, 9.0, _MOST_NAME)}  ({count:,})"
             for name, count in zip(names, images, strict=True)
         ]
     )
-    left = 0.4 + max(text_width(label, 9) for label in labels)
+    left = 0.4 + max(text_width(label, 9.0) for label in labels)
     width = left + _PANEL * len(doors) + 0.3
     height = _ROW * len(names) + 1.5
     figure = new_figure(width, height)
