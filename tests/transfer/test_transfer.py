@@ -12,7 +12,7 @@ from kernel_distill.data import Split
 from kernel_distill.transfer import TrainingSettings, read_transfers, save_transfer, transfer
 from kernel_distill.transfer import _train as training
 
-NETWORK = kd.networks.named("fc1", width=32)
+NETWORK = kd.networks.named("fc1", width=256)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_settings_are_chosen_on_validation_images_and_the_test_set_is_met_once(
 
     monkeypatch.setattr(training, "accuracy", counted)
     # 1000 diverges, and is passed over
-    settings = TrainingSettings(steps=60, factor=(1.0, 1000.0, 1e-6), validation_images=40)
+    settings = TrainingSettings(factor=(1.0, 1000.0, 1e-6), validation_images=40)
     result = transfer(NETWORK, real, digits, settings=settings, seeds=2, key=jax.random.key(0))
     assert [each["factor"] for each in result.search] == [1.0, 1000.0, 1e-6]
     assert result.search[1]["validation_accuracy"] is None
