@@ -8,13 +8,14 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "src" / "kernel_distill"
 
 # what each part may import, besides the bottom and itself
-BOTTOM = {"_errors", "_files", "_settings", "_interrupt", "_hosts"}
+BOTTOM = {"_errors", "_files", "_settings", "_interrupt", "_hosts", "_memory"}
 ALLOWED: dict[str, set[str]] = {
     "_errors": set(),
     "_files": set(),
     "_settings": set(),
     "_interrupt": set(),
     "_hosts": set(),
+    "_memory": set(),
     "data": set(),
     "artefact": set(),
     "kernels": set(),

@@ -1,13 +1,13 @@
 """How large a tile may be: the compiler is asked how much memory a tile takes."""
 
 import functools
-import os
 from typing import Any
 
 import jax
 from jaxtyping import Array
 
 from kernel_distill._errors import InputError
+from kernel_distill._memory import device_memory, machine_memory
 from kernel_distill.kernels import Kernel
 
 Shape = tuple[int, ...]
@@ -85,12 +85,20 @@ def allowed_memory() -> int:
 
     Not of what is free: on the same machine a run that goes on has the same tiles, and the same
     rounding errors. On CPU all devices share what the machine has.
+
+    Raises:
+        InputError: the system does not tell.
     """
-    statistics = jax.local_devices()[0].memory_stats()  # None on CPU
-    if statistics and "bytes_limit" in statistics:
-        return int(statistics["bytes_limit"]) // 4
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return memory // (4 * jax.local_device_count())
+    own = device_memory()
+    if own is not None:
+        return own // 4
+    shared = machine_memory()
+    if shared is None:
+        raise InputError(
+            "this system does not tell how much memory it has: say how much a tile may take, or "
+            "give the size of a tile"
+        )
+    return shared // (4 * jax.local_device_count())
 
 
 def _readable(size: float | int) -> str:

@@ -1,11 +1,9 @@
 """Whether a training fits, told before it starts."""
 
-import os
 from typing import Any
 
-import jax
-
 from kernel_distill._errors import InputError
+from kernel_distill._memory import device_memory, machine_memory
 from kernel_distill.networks import Network
 
 _GIB = 2**30
@@ -13,13 +11,8 @@ _GIB = 2**30
 
 def available_memory() -> int | None:
     """Bytes of the device that JAX computes on, or of the machine; None where no one tells."""
-    statistics = jax.local_devices()[0].memory_stats()  # None on CPU
-    if statistics and "bytes_limit" in statistics:
-        return int(statistics["bytes_limit"])
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
+    own = device_memory()
+    return machine_memory() if own is None else own
 
 
 def program_memory(program: Any) -> int:
