@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import jax
 import tyro
 
-from kernel_distill import networks
 from kernel_distill._errors import InputError
 from kernel_distill.artefact import Distilled
 from kernel_distill.cli._devices import DeviceOptions
 from kernel_distill.cli._distilled import DistilledOptions
 from kernel_distill.cli._kernels import kernels_of
+from kernel_distill.cli._networks import NetworkOptions
 from kernel_distill.cli._show import line, paths, table, waiting
 from kernel_distill.data import Dataset
 from kernel_distill.kernels import Kernel
@@ -53,15 +52,7 @@ class Compare:
     architecture: tuple[str, ...] = ()
     """Of the kernels of ridge regression: by default those that the sets were distilled with."""
 
-    network: tuple[str, ...] = ()
-    """Names of networks to train: those of architectures, mlp, lenet, alexnet, vgg11, convnet3-in,
-    resnet18-in, resnet18-bn; or all, for the usual ones of the field."""
-
-    width: int = 128
-    """Channels, or units, of every hidden layer, where the network leaves it open."""
-
-    parameterization: Literal["standard", "ntk"] = "standard"
-    """Of the networks that have a kernel."""
+    networks: NetworkOptions = field(default_factory=NetworkOptions)
 
     seeds: int = 5
     """How many times baselines are drawn, and networks trained."""
@@ -76,10 +67,7 @@ class Compare:
     def run(self) -> None:
         if not self.run_directories:
             raise InputError("nothing to compare: give run directories, or distilled .npz")
-        trained = [
-            networks.named(name, width=self.width, parameterization=self.parameterization)
-            for name in (networks.EVALUATION if self.network == ("all",) else self.network)
-        ]
+        trained = self.networks.named()
         runs = self._open()
         kernels = self._kernels(runs)
         with waiting("comparing") as report:

@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import jax
 import tyro
 
-from kernel_distill import networks
 from kernel_distill._errors import InputError
 from kernel_distill.artefact import holds_run
 from kernel_distill.cli._distilled import DistilledOptions
+from kernel_distill.cli._networks import NetworkOptions
 from kernel_distill.cli._show import line, paths, progress_bar, table
 from kernel_distill.transfer import (
     TrainingSettings,
@@ -31,15 +30,7 @@ class TransferCommand:
     run_directory: tyro.conf.Positional[Path]
     """A run directory, a distilled .npz, or a file of others (see import)."""
 
-    network: tuple[str, ...] = ("convnet",)
-    """Names of networks: those of architectures, mlp, lenet, alexnet, vgg11, convnet3-in,
-    resnet18-in, resnet18-bn; or all, for the usual ones of the field."""
-
-    width: int = 128
-    """Channels, or units, of every hidden layer, where the network leaves it open."""
-
-    parameterization: Literal["standard", "ntk"] = "standard"
-    """Of the networks that have a kernel."""
+    networks: NetworkOptions = field(default_factory=lambda: NetworkOptions(("convnet",)))
 
     seeds: int = 5
     """How many times each network is trained."""
@@ -56,10 +47,7 @@ class TransferCommand:
 
     def run(self) -> None:
         out = self._folder()
-        chosen = [
-            networks.named(name, width=self.width, parameterization=self.parameterization)
-            for name in (networks.EVALUATION if self.network == ("all",) else self.network)
-        ]
+        chosen = self.networks.named()
         distilled, dataset = self.data.open(self.run_directory)
         check_match(distilled, dataset)
         title = f"{len(distilled)} distilled images of {dataset.name}"

@@ -1,0 +1,33 @@
+"""Which finite networks are trained."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kernel_distill import networks
+from kernel_distill.networks import Network
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Networks by name, and how they are made."""
+
+    network: tuple[str, ...] = ()
+    """Names of networks: those of architectures, mlp, lenet, alexnet, vgg11, convnet3-in,
+    resnet18-in, resnet18-bn; or all, for the usual ones of the field."""
+
+    width: int = 128
+    """Channels, or units, of every hidden layer, where the network leaves it open."""
+
+    parameterization: Literal["standard", "ntk"] = "standard"
+    """Of the networks that have a kernel."""
+
+    def named(self) -> list[Network]:
+        """The networks.
+
+        Raises:
+            UnknownNameError, InputError: as `networks.named`.
+        """
+        return [
+            networks.named(name, width=self.width, parameterization=self.parameterization)
+            for name in (networks.EVALUATION if self.network == ("all",) else self.network)
+        ]
