@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "src" / "kernel_distill"
 
 # what each part may import, besides the bottom and itself
-BOTTOM = {"_errors", "_files", "_settings", "_interrupt", "_hosts", "_memory"}
+BOTTOM = {"_errors", "_files", "_settings", "_interrupt", "_hosts", "_memory", "_npz"}
 ALLOWED: dict[str, set[str]] = {
     "_errors": set(),
     "_files": set(),
@@ -16,6 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "_interrupt": set(),
     "_hosts": set(),
     "_memory": set(),
+    "_npz": set(),
     "data": set(),
     "artefact": set(),
     "kernels": set(),

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kernel_distill._errors import DamagedFileError, InputError
+from kernel_distill._errors import InputError
+from kernel_distill._npz import open_npz
 from kernel_distill.data._source import Raw
 
 _REQUIRED = ("images", "labels")
@@ -18,34 +19,19 @@ def read_npz(path: Path) -> Raw:
         InputError: an array is missing, or a member is pickled (it would run code when read).
         DamagedFileError: the file is truncated, altered, or no .npz at all.
     """
-    arrays = {}
-    try:
-        with path.open("rb") as file:  # NumPy would leave a damaged file open
-            # allow_pickle=False also where the file as a whole is a pickle
-            opened = np.load(file, allow_pickle=False)
-            if isinstance(opened, np.ndarray):
-                raise InputError(f"{path} must be an .npz file; got a single array (.npy).")
-            missing = [name for name in _REQUIRED if name not in opened.files]
-            if missing:
-                raise InputError(
-                    f"{path} must hold the arrays 'images' and 'labels' (and may hold "
-                    f"{', '.join(map(repr, _OPTIONAL))}); got {sorted(opened.files)}. Save it with "
-                    "numpy.savez_compressed(path, images=images, labels=labels)."
-                )
-            for name in (*_REQUIRED, *_OPTIONAL):
-                if name in opened.files:
-                    arrays[name] = opened[name]
-    except InputError:
-        raise
-    except Exception as error:  # with damaged bytes the parsers raise almost anything
-        if "allow_pickle" in str(error) or "pickle" in str(error):
+    instead = "Save plain arrays: numbers, and labels as integers or str (not dtype=object)."
+    with open_npz(path, instead=instead) as opened:
+        if isinstance(opened, np.ndarray):
+            raise InputError(f"{path} must be an .npz file; got a single array (.npy).")
+        missing = [name for name in _REQUIRED if name not in opened.files]
+        if missing:
             raise InputError(
-                f"{path} holds pickled objects, which could run code when read, and is refused. "
-                "Save plain arrays: numbers, and labels as integers or str (not dtype=object)."
-            ) from error
-        raise DamagedFileError(
-            f"{path} is no whole .npz file ({error}). Take another copy of it."
-        ) from error
+                f"{path} must hold the arrays 'images' and 'labels' (and may hold "
+                f"{', '.join(map(repr, _OPTIONAL))}); got {sorted(opened.files)}. Save it with "
+                "numpy.savez_compressed(path, images=images, labels=labels)."
+            )
+        present = (name for name in (*_REQUIRED, *_OPTIONAL) if name in opened.files)
+        arrays = {name: opened[name] for name in present}
     class_names = arrays.get("class_names")
     return Raw(
         name=path.stem,

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kernel_distill._errors import DamagedFileError, InputError
+from kernel_distill._errors import InputError
+from kernel_distill._npz import open_npz
 from kernel_distill.foreign._held import Held, check_size
 
 _RIDGE, _SCALE = "jit", "k"  # what RFAD writes beside images and labels
@@ -18,20 +19,10 @@ def read_npz(path: Path) -> Held:
         DamagedFileError: the file is truncated, altered, or no .npz.
     """
     check_size(path)
-    try:
-        # opened here: NumPy leaves a damaged file open
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
-            names = set(opened.files)
-            arrays = {name: opened[name] for name in names & {"images", "labels", _RIDGE}}
-    except Exception as error:  # with damaged bytes the parsers raise almost anything
-        if "allow_pickle" in str(error) or "pickle" in str(error):
-            raise InputError(
-                f"{path} holds pickled objects, which could run code when read, and is refused. "
-                "Save it again from where you trust it, with numeric arrays only."
-            ) from error
-        raise DamagedFileError(
-            f"{path} is no whole .npz file ({error}). Take another copy of it."
-        ) from error
+    instead = "Save it again from where you trust it, with numeric arrays only."
+    with open_npz(path, instead=instead) as opened:
+        names = set(opened.files)
+        arrays = {name: opened[name] for name in names & {"images", "labels", _RIDGE}}
     if missing := {"images", "labels"} - names:
         raise InputError(
             f"a distilled set in an .npz must have the arrays images and labels; {path} lacks "
