@@ -50,13 +50,7 @@ def evaluate(distilled: Distilled, split: Split, *, kernel: Kernel | None = None
             is empty; or the artefact names no kernel that can be built from a file.
         NumericalError: the solve is not finite.
     """
-    expected = distilled.metadata["preprocessing"]["fingerprint"]
-    if split.fingerprint != expected:
-        raise InputError(
-            f"the distilled set was made with preprocessing {expected}, the split has "
-            f"{split.fingerprint}: load the data set with the settings that the artefact's "
-            "metadata give under 'preprocessing'"
-        )
+    check_preprocessing(distilled, split)
     if kernel is None:
         if "architecture" not in distilled.metadata:
             raise InputError(
@@ -74,6 +68,17 @@ def evaluate(distilled: Distilled, split: Split, *, kernel: Kernel | None = None
         ridge=distilled.metadata.get("ridge", _RIDGE),
         precision=distilled.metadata.get("settings", {}).get("precision", "float32"),
     )
+
+
+def check_preprocessing(distilled: Distilled, split: Split) -> None:
+    """Raises InputError unless a split was preprocessed as the distilled set was."""
+    expected = distilled.metadata["preprocessing"]["fingerprint"]
+    if split.fingerprint != expected:
+        raise InputError(
+            f"the distilled set was made with preprocessing {expected}, the split has "
+            f"{split.fingerprint}: load the data set with the settings that the artefact's "
+            "metadata give under 'preprocessing'"
+        )
 
 
 def measure(

@@ -16,11 +16,6 @@ KEY = jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return kd.data.load("digits")
-
-
-@pytest.fixture(scope="module")
 def rows():
     return np.random.default_rng(0).standard_normal((17, 5)) ** 3
 

@@ -21,17 +21,9 @@ SETTINGS = TrainingSettings(steps=5, validation_images=20)
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return kd.data.load("digits")
-
-
-@pytest.fixture(scope="module")
-def run(digits):
+def run(natural_set):
     """25 images, as Label Solve may leave: no multiple of the classes."""
-    chosen = kd.data.ClassBalanced(digits.train).draw(jax.random.key(5), 25)
-    labels = kd.data.one_hot(digits.train.labels[chosen], 10)
-    metadata = {"preprocessing": digits.preprocessing.to_metadata(), "ridge": 1e-3}
-    return kd.Distilled(digits.train.images[chosen], labels, metadata)
+    return natural_set(25, seed=5, ridge=1e-3)
 
 
 def test_the_same_draws_go_through_every_door(digits, run, tmp_path):

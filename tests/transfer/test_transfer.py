@@ -16,19 +16,9 @@ NETWORK = kd.networks.named("fc1", width=256)
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return kd.data.load("digits")
-
-
-@pytest.fixture(scope="module")
-def real(digits):
+def real(natural_set):
     """Ten natural images of each class, as a distilled set."""
-    chosen = kd.data.ClassBalanced(digits.train).draw(jax.random.key(0), 100)
-    return kd.Distilled(
-        digits.train.images[chosen],
-        kd.data.one_hot(digits.train.labels[chosen], 10),
-        {"preprocessing": digits.preprocessing.to_metadata()},
-    )
+    return natural_set(100, seed=0)
 
 
 def test_settings_are_chosen_on_validation_images_and_the_test_set_is_met_once(

@@ -12,6 +12,7 @@ from kernel_distill._errors import InputError
 from kernel_distill._settings import Report
 from kernel_distill.artefact import Distilled, device_description
 from kernel_distill.data import Dataset
+from kernel_distill.evaluation import check_preprocessing
 from kernel_distill.networks import Network
 from kernel_distill.transfer._search import search
 from kernel_distill.transfer._settings import TrainingSettings
@@ -147,8 +148,7 @@ def transfer(
 
 def check_match(distilled: Distilled, data: Dataset) -> None:
     """Raises InputError unless the distilled set belongs to the data."""
-    expected = distilled.metadata.get("preprocessing", {}).get("fingerprint")
-    if expected is None:
+    if "fingerprint" not in distilled.metadata.get("preprocessing", {}):
         raise InputError(
             "the distilled set does not say how its images were preprocessed, and without that a "
             "network learns them and fails on every test image: take a set whose metadata have "
@@ -166,9 +166,4 @@ def check_match(distilled: Distilled, data: Dataset) -> None:
             f"{distilled.labels.shape[1]} and {data.num_classes}: give the data set that the "
             "distilled set was made from"
         )
-    if expected != data.test.fingerprint:
-        raise InputError(
-            f"the distilled set was made with preprocessing {expected}, the data have "
-            f"{data.test.fingerprint}: load the data set with the settings that the artefact's "
-            "metadata give under 'preprocessing'"
-        )
+    check_preprocessing(distilled, data.test)
