@@ -90,6 +90,28 @@ def test_the_ceiling(digits, run, tmp_path, monkeypatch):
     assert ridge.mean > 0.97
 
 
+def test_a_rate_at_which_a_seed_diverges_is_passed_over(digits, run, tmp_path, monkeypatch):
+    tried = []
+
+    def diverging(network, distilled, data, *, settings, **options):
+        tried.append(settings.factor)
+        if max(settings.factor) > 0.1:
+            raise kd.NumericalError("diverged")
+        return original(network, distilled, data, settings=settings, **options)
+
+    def compared(*factors):
+        settings = replace(SETTINGS, factor=factors)
+        options = {"baselines": (), "networks": (NETWORK,), "settings": settings, "seeds": 1}
+        return compare([("run", run, digits)], key=KEY, folder=tmp_path, **options)
+
+    original = doors.transfer
+    monkeypatch.setattr(doors, "transfer", diverging)
+    assert compared(1.0, 0.1, 0.3).rows[0].cells[0] is not None
+    assert tried == [(1.0, 0.1, 0.3), (0.1, 0.3), (0.1,)]
+    with pytest.raises(kd.NumericalError, match="diverged"):
+        compared(1.0, 0.3)
+
+
 def test_nothing_is_measured_twice(digits, run, tmp_path, monkeypatch):
     measured = []
     evaluate, train = doors.evaluate, doors.transfer

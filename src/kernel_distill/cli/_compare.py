@@ -62,7 +62,10 @@ class Compare:
 
     data: DistilledOptions = field(default_factory=DistilledOptions)
 
-    training: TrainingSettings = field(default_factory=TrainingSettings)
+    training: TrainingSettings = field(
+        # the largest stable rate is too much for some, such as lenet, and the best for others
+        default_factory=lambda: TrainingSettings(factor=(0.01, 0.03, 0.1, 0.3, 1.0))
+    )
 
     def run(self) -> None:
         if not self.run_directories:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from kernel_distill._errors import NumericalError
 from kernel_distill.evaluation import evaluate, measure
 from kernel_distill.kernels import FullyConnected, Kernel
 from kernel_distill.networks import Network
@@ -93,7 +94,11 @@ class RidgeRegression(Door):
 
 @dataclass(frozen=True)
 class Training(Door):
-    """Training a network; of all training images in batches, five times through at least."""
+    """Training a network; of all training images in batches, five times through at least.
+
+    Where a training diverges, that of all seeds is begun again without the largest factor, until
+    none is left.
+    """
 
     network: Network
     settings: TrainingSettings
@@ -113,10 +118,20 @@ class Training(Door):
     def accuracies(self, entrant: Entrant, *, seeds: int, key: PRNGKeyArray) -> Sequence[float]:
         def trained(number: int, *, seeds: int, key: PRNGKeyArray) -> list[float]:
             distilled, settings = entrant.draw(number), self._settings(entrant)
-            found = transfer(
-                self.network, distilled, entrant.data, settings=settings, seeds=seeds, key=key
-            )
-            return found.accuracies.tolist()
+            while True:
+                try:
+                    found = transfer(
+                        self.network, distilled, entrant.data, settings=settings, seeds=seeds,
+                        key=key,
+                    )  # fmt: skip
+                    return found.accuracies.tolist()
+                except NumericalError:
+                    # the rate that was best for the seed of the search is too much for another;
+                    # that shows in the loss, without a look at the test images
+                    lower = sorted(settings.factor)[:-1]
+                    if not lower:
+                        raise
+                    settings = replace(settings, factor=tuple(lower))
 
         if not entrant.drawn:
             return trained(0, seeds=seeds, key=key)
