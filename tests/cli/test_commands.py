@@ -272,9 +272,12 @@ def test_transfer(kip_run, cli, tmp_path):
     outcome = cli("transfer", lone, "--network", "fc1", "mlp", "--out", tmp_path, *options)
     assert (outcome.status, outcome.err) == (0, "")
     written = json.loads((tmp_path / "transfer.json").read_text())["networks"]
-    assert [(each["network"], each["width"]) for each in written] == [("fc1", 16), ("mlp", 16)]
+    assert [(each["network"]["name"], each["network"]["width"]) for each in written] == [
+        ("fc1", 16),
+        ("mlp", 16),
+    ]
     for each in written:
         assert len(each["accuracies"]) == 2
         accuracy = f"{100 * each['mean']:.2f} ± {100 * each['deviation']:.2f} %"
-        assert re.search(rf"{each['network']} +│ +16 │ +{accuracy}", outcome.out)
+        assert re.search(rf"{each['network']['name']} +│ +16 │ +{accuracy}", outcome.out)
     assert f"  {tmp_path / 'transfer.png'}\n" in outcome.out

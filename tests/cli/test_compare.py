@@ -3,6 +3,10 @@
 import json
 import re
 
+import numpy as np
+
+import kernel_distill as kd
+
 
 def test_compare(kip_run, cli, tmp_path):
     path, _ = kip_run
@@ -22,3 +26,21 @@ def test_compare(kip_run, cli, tmp_path):
         assert (tmp_path / name).stat().st_size > 0
     assert "did you mean" in cli("compare", path, *options, "--baselines", "kmeanz").err
     assert cli("compare", "--out", tmp_path).status == 1
+    rate = cli("compare", path, *options, "--optimizer", "adam", "--learning-rate", 0.001)
+    assert "give one factor" in rate.err
+
+
+def test_an_own_run_beside_a_file_of_others(kip_run, cli, tmp_path):
+    """The option tells of the other's preprocessing; the run knows its own."""
+    path, _ = kip_run
+    digits = kd.data.load("digits", preprocessing="none")
+    rows = np.argsort(digits.train.labels, kind="stable")[::135]
+    others = tmp_path / "others.npz"
+    labels = kd.data.one_hot(digits.train.labels[rows], 10)
+    np.savez(others, images=digits.train.images[rows], labels=labels)
+    outcome = cli(
+        "compare", path, others, "--dataset", "digits", "--preprocessing", "none", "--baselines",
+        "none", "--architecture", "fc1", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert (outcome.status, outcome.err) == (0, "")
+    assert len((tmp_path / "out/table.md").read_text().splitlines()) == 4

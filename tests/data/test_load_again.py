@@ -99,3 +99,11 @@ def test_own_file_that_has_gone(own):
     own.unlink()
     with pytest.raises(InputError, match="no such file"):
         data.load_again(metadata, dataset=own)
+
+
+def test_the_name_of_the_data_is_asked_for_where_it_is_missing():
+    dataset = data.load("digits")
+    metadata = {"preprocessing": dataset.preprocessing.to_metadata()}
+    with pytest.raises(InputError, match="say it as dataset"):
+        data.load_again(metadata)
+    assert_same(dataset, data.load_again(metadata, dataset="digits"))

@@ -49,7 +49,7 @@ def numpy_training(weights, bias, images, labels, *, rates, l2, momentum=0.9):
 def test_momentum_schedule_and_l2_as_by_hand(rows, schedule):
     images, labels = rows
     settings = TrainingSettings(
-        steps=40, schedule=schedule, learning_rate=0.3, l2=(0.02,), label_scale=2.0
+        steps=40, schedule=schedule, learning_rate=0.3, l2=(0.02,), label_scale=(2.0,)
     )
     key = jax.random.key(1)
     trained = train(LINEAR, images, labels, settings=settings, key=key, seeds=2)
@@ -128,12 +128,22 @@ def test_largest_stable_rate_is_that_of_the_whole_tangent_kernel():
     assert found == pytest.approx(2 * 15 / largest, rel=0.01)
 
 
+def test_of_many_images_the_stable_rate_is_not_that_of_the_first_ones():
+    """Images are sorted by class, here by scale: the linear tangent kernel of 60 by hand."""
+    images = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
+    images[30:] *= 10
+    model = Model(LINEAR, (4,), 3)
+    found = largest_stable_rate(model, model.init(jax.random.key(0)), jnp.asarray(images))
+    kernel = images.astype(np.float64) @ images.T + 1
+    assert found == pytest.approx(2 * 60 * 3 / np.linalg.eigvalsh(kernel)[-1], rel=0.15)
+
+
 def test_beyond_the_stable_rate_gradient_descent_diverges(rows):
     """Of a linear network, whose tangent kernel never changes; momentum moves the bound to 1.9."""
     images, labels = rows
     for factor, stable in ((1.8, True), (2.0, False)):
         settings = TrainingSettings(
-            steps=400, factor=(factor,), l2=(0.0,), schedule="constant", label_scale=5.0
+            steps=400, factor=(factor,), l2=(0.0,), schedule="constant", label_scale=(5.0,)
         )
         options = {"settings": settings, "key": jax.random.key(0)}
         if stable:
@@ -142,6 +152,25 @@ def test_beyond_the_stable_rate_gradient_descent_diverges(rows):
         else:
             with pytest.raises(kd.NumericalError, match=r"diverged.*largest stable rate is about"):
                 train(LINEAR, images, labels, **options)
+
+
+def test_a_network_that_predicts_the_same_for_all_images_is_dead(rows):
+    """Its loss is that of a constant prediction, and nothing in it tells of that."""
+
+    class Off(Network):
+        def module(self, image_shape, *, num_classes, key):
+            rngs = nnx.Rngs(key)
+            bias = nnx.initializers.constant(-100.0)
+            first = nnx.Linear(image_shape[0], 5, bias_init=bias, rngs=rngs)
+            return nnx.Sequential(first, nnx.relu, nnx.Linear(5, num_classes, rngs=rngs))
+
+    images, labels = rows
+    settings = TrainingSettings(steps=20, learning_rate=0.1, l2=(0.0,))
+    with pytest.raises(kd.NumericalError, match=r"same prediction for all images.*rate 0\.1"):
+        train(Off("off", None), images, labels, settings=settings, key=jax.random.key(0))
+    # where that is what is wanted, it has learned
+    alike = np.broadcast_to(labels[:1], labels.shape)
+    train(Off("off", None), images, alike, settings=settings, key=jax.random.key(0))
 
 
 def test_a_wide_network_learns_what_its_kernel_predicts():

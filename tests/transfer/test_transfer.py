@@ -45,24 +45,61 @@ def test_settings_are_chosen_on_validation_images_and_the_test_set_is_met_once(
     assert result.curve.shape == (2, len(result.curve_steps))
 
 
+def test_a_rate_at_which_a_seed_diverges_is_given_up_for_a_lower_one(digits, real, monkeypatch):
+    tried = []
+
+    def diverging(network, *given, settings, seeds=1, **options):
+        if seeds == 1:  # the search
+            return original(network, *given, settings=settings, **options)
+        tried.append(settings.factor)
+        if settings.factor > (0.1,):
+            raise kd.NumericalError("diverged")
+        return original(network, *given, settings=settings, seeds=seeds, **options)
+
+    original = training.train
+    monkeypatch.setattr("kernel_distill.transfer._transfer.train", diverging)
+    settings = TrainingSettings(steps=100, factor=(0.01, 1.0, 0.1, 0.5))
+    result = transfer(NETWORK, real, digits, settings=settings, seeds=2, key=jax.random.key(0))
+    accuracies = {each["factor"]: each["validation_accuracy"] for each in result.search}
+    best = sorted(accuracies, key=lambda factor: -accuracies[factor])
+    expected = [best[0]]
+    while expected[-1] > 0.1:
+        expected.append(next(factor for factor in best if factor < expected[-1]))
+    assert [factor for (factor,) in tried] == expected
+    assert len(expected) > 1
+    assert result.settings.factor == (expected[-1],)
+
+
 def test_all_that_diverges_is_an_error(digits, real):
     settings = TrainingSettings(steps=60, factor=(1e3, 1e4))
     with pytest.raises(kd.NumericalError, match=r"diverges with all settings.*rate"):
         transfer(NETWORK, real, digits, settings=settings, key=jax.random.key(0))
 
 
-def test_results_of_other_networks_stay(digits, real, tmp_path):
+def test_results_of_other_networks_stay(digits, real, natural_set, tmp_path):
     settings = TrainingSettings(steps=2)
-    for width in (8, 16, 8):
-        network = replace(NETWORK, width=width)
-        result = transfer(network, real, digits, settings=settings, seeds=1, key=jax.random.key(0))
+
+    def saved(width, distilled=real, **options):
+        network = kd.networks.named("fc1", width=width, **options)
+        given = {"settings": settings, "seeds": 1, "key": jax.random.key(0)}
+        result = transfer(network, distilled, digits, **given)
         save_transfer(tmp_path, result)
-    assert [each["width"] for each in read_transfers(tmp_path)] == [16, 8]
+        return result
+
+    for width in (8, 16, 8):
+        saved(width)
+    result = saved(8, parameterization="ntk")
+    labels = [each["label"] for each in read_transfers(tmp_path)]
+    assert labels == ["fc1 16", "fc1 8", "fc1 8 ntk"]
     assert (tmp_path / "transfer.png").stat().st_size > 0
     (tmp_path / "transfer.json").write_text('{"networks": 3}')
     with pytest.raises(kd.DamagedFileError, match="remove it"):
         save_transfer(tmp_path, result)
     assert json.loads((tmp_path / "transfer.json").read_text()) == {"networks": 3}
+    (tmp_path / "transfer.json").unlink()
+    saved(8)
+    saved(16, natural_set(20, seed=3))  # of another set
+    assert [each["label"] for each in read_transfers(tmp_path)] == ["fc1 16"]
 
 
 def test_what_does_not_match_is_refused(digits, real):
@@ -88,10 +125,10 @@ def test_what_does_not_match_is_refused(digits, real):
     [
         ({"steps": 0}, "steps must be 1 or more"),
         ({"optimizer": "adam"}, "give a learning_rate"),
-        ({"learning_rate": 0.1, "factor": (1.0, 2.0)}, "leave one of them out"),
+        ({"learning_rate": 0.1, "factor": (1.0, 2.0)}, "or give one factor"),
         ({"factor": ()}, "needs one value"),
         ({"l2": (-1.0,)}, "l2 must be 0 or more"),
-        ({"label_scale": 0.0}, "label_scale must be positive"),
+        ({"label_scale": (0.0,)}, "label_scale must be positive"),
         ({"augment": ("flop",)}, "did you mean 'flip'"),
     ],
 )

@@ -23,7 +23,7 @@ def comparison_picture(
     names: Sequence[str],
     images: Sequence[int],
     doors: Sequence[str],
-    values: Sequence[Sequence[tuple[float, float | None] | None]],
+    values: Sequence[Sequence[tuple[float, float | None, int] | None]],
     *,
     title: str = "",
 ) -> Any:
@@ -33,7 +33,8 @@ def comparison_picture(
         names: of the rows, from the top.
         images: how many the set of a row has.
         doors: headings of the panels.
-        values: of each row and panel, mean and standard deviation (fractions), or None.
+        values: of each row and panel, mean and standard deviation (fractions) and how many images
+            they are of; or None.
         title: above the whole.
 
     Returns:
@@ -64,8 +65,10 @@ def comparison_picture(
         present = [(row, values[row][column]) for row in rows]
         for row, value in present:
             if value is not None:
-                _draw(axes, row, 100 * value[0], 100 * (value[1] or 0.0))
-        axes.set_xlim(*_limits([value for _, value in present if value is not None]))
+                mean, deviation, count = value
+                of = "" if count == images[row] else f" (of {count:,})"
+                _draw(axes, row, 100 * mean, 100 * (deviation or 0.0), of)
+        axes.set_xlim(*_limits([value[:2] for _, value in present if value is not None]))
         axes.set_title(
             displayed([shortened(door, 10.0, _PANEL - 0.3)])[0], loc="left", size=10, weight="bold"
         )
@@ -81,12 +84,12 @@ def comparison_picture(
     return figure
 
 
-def _draw(axes: Any, row: int, mean: float, deviation: float) -> None:
+def _draw(axes: Any, row: int, mean: float, deviation: float, of: str) -> None:
     axes.errorbar(
         mean, row, xerr=deviation or None, fmt="o", color=BLUE, markersize=5, elinewidth=1.4
     )
     axes.annotate(
-        f"{mean:.1f}",
+        f"{mean:.1f}{of}",
         (mean + deviation, row),
         xytext=(6, 0),
         textcoords="offset points",
@@ -98,6 +101,8 @@ def _draw(axes: Any, row: int, mean: float, deviation: float) -> None:
 
 def _limits(values: Sequence[tuple[float, float | None]]) -> tuple[float, float]:
     """In per cent, with room for the numbers at the right."""
+    if not values:
+        return 0.0, 100.0
     least = min(100 * (mean - (deviation or 0.0)) for mean, deviation in values)
     most = max(100 * (mean + (deviation or 0.0)) for mean, deviation in values)
     span = max(most - least, 5.0)

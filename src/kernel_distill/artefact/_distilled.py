@@ -73,10 +73,15 @@ class Distilled:
         """
         write_atomically(path, self.to_bytes())
 
+    @property
+    def sha256(self) -> str:
+        """Of all that is in it, metadata included; in hexadecimal digits."""
+        arrays = {"images": self.images, "labels": self.labels}
+        return _json.sha256(arrays, _json.text(self.metadata))
+
     def to_bytes(self) -> bytes:
         """The bytes of the file that `save` writes."""
         metadata = _json.text(self.metadata)
-        arrays = {"images": self.images, "labels": self.labels}
         buffer = io.BytesIO()
         # NumPy gives the members zip's oldest date, not the present one: the bytes are the same
         # whenever they are written
@@ -85,7 +90,7 @@ class Distilled:
             images=self.images,
             labels=self.labels,
             metadata=np.array(metadata),
-            sha256=np.array(_json.sha256(arrays, metadata)),
+            sha256=np.array(self.sha256),
         )
         return buffer.getvalue()
 

@@ -41,6 +41,8 @@ _FILES = (
     "images.png",
     "curves.png",
     "labels.png",
+    "transfer.json",  # what was found of a set ends with it
+    "transfer.png",
 )
 # how to run, not what: they may differ when a run goes on
 _NOT_SETTINGS = frozenset(

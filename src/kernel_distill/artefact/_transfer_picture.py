@@ -28,7 +28,8 @@ def transfer_picture(
     figure.subplots_adjust(left=0.09, right=0.74, top=0.86, bottom=0.12)
     colours = class_colours(len(curves))
     for (name, (steps, accuracies)), colour in zip(curves.items(), colours, strict=True):
-        mean, deviation = 100 * accuracies.mean(axis=0), 100 * accuracies.std(axis=0)
+        mean = 100 * accuracies.mean(axis=0)
+        deviation = 100 * accuracies.std(axis=0, ddof=1) if len(accuracies) > 1 else 0 * mean
         axes.fill_between(steps, mean - deviation, mean + deviation, color=colour, alpha=0.15, lw=0)
         axes.plot(steps, mean, color=colour, linewidth=1.8, marker="o", markersize=3, label=name)
     axes.set_title(title, loc="left", size=12, weight="bold", pad=14)

@@ -1,12 +1,13 @@
 """`kernel-distill compare`"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import jax
 import tyro
 
+from kernel_distill import foreign
 from kernel_distill._errors import InputError
 from kernel_distill.artefact import Distilled
 from kernel_distill.cli._devices import DeviceOptions
@@ -20,6 +21,7 @@ from kernel_distill.transfer import (
     BASELINES,
     NEAREST,
     USUAL_BASELINES,
+    Failed,
     TrainingSettings,
     compare,
     save_comparison,
@@ -89,6 +91,10 @@ class Compare:
         save_comparison(self.out, comparison, title=title)
         header, *rows = text_table(comparison)
         table(title, rows, header)
+        for row in comparison.rows:
+            for door, cell in zip(comparison.doors, row.cells, strict=True):
+                if isinstance(cell, Failed):
+                    line(f"{row.name}, {row.images} images, {door}: {cell.reason}")
         line("The table as text and as a picture, and every accuracy:")
         paths(self.out, ("table.md", "table.csv", "table.png", "comparison.json"))
 
@@ -97,8 +103,12 @@ class Compare:
         loaded: dict[str, Dataset] = {}
         runs = []
         for path in self.run_directories:
-            distilled, data = self.data.open(path)
-            data = loaded.setdefault(data.preprocessing.fingerprint, data)
+            # own files know their preprocessing: the option is for those of others beside them
+            others = foreign.recognised(path)
+            options = self.data if others else replace(self.data, preprocessing=None)
+            distilled, data = options.open(path)
+            known = data.preprocessing.fingerprint + data.test.content_hash
+            data = loaded.setdefault(known, data)
             runs.append((str(path), distilled, data))
         return runs
 

@@ -41,7 +41,7 @@ class DistilledOptions:
         if foreign.recognised(path):
             return self._of_others(path, index)
         distilled = load(path)
-        if "preprocessing" not in distilled.metadata:
+        if "recipe" not in distilled.metadata.get("preprocessing", {}):
             raise InputError(
                 f"{path} does not say how its images were preprocessed, and on images that are not "
                 "preprocessed alike nothing that it teaches is right: take an artefact whose "

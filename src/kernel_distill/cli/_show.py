@@ -64,21 +64,23 @@ def progress_bar(title: str, within: Callable[[], str] = str) -> Iterator[Report
 def waiting(what: str) -> Iterator[Callable[[str], None]]:
     """Says on a terminal, while it lasts, what is waited for; gives what to tell it to say next."""
     from rich.console import Console
+    from rich.markup import escape
 
-    with Console().status(what) as status:
-        yield status.update
+    with Console().status(escape(what)) as status:
+        yield lambda text: status.update(escape(text))
 
 
 def table(title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, ...]) -> None:
     """Prints a table; the first column is text, the others are numbers."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    grid = Table(title=title, title_justify="left", title_style="bold")
+    grid = Table(title=escape(title), title_justify="left", title_style="bold")
     for number, name in enumerate(header):
         grid.add_column(name, justify="left" if number == 0 else "right")
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*map(escape, row))
     Console().print(grid)
 
 

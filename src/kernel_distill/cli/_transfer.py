@@ -65,7 +65,7 @@ class TransferCommand:
                 )
             save_transfer(out, result, title=title)
             rows.append(_row(result))
-        header = ("network", "width", "test accuracy", "learning rate", "l2", "time")
+        header = ("network", "width", "test accuracy", "rate", "l2", "label scale", "time")
         table(title, rows, header)
         line("The accuracies of all seeds, the settings and the curves:")
         paths(out, ("transfer.json", "transfer.png"))
@@ -85,7 +85,7 @@ class TransferCommand:
 
 def _row(result: Transfer) -> tuple[str, ...]:
     accuracy = f"{100 * result.mean:.2f}"
-    if len(result.accuracies) > 1:
+    if result.deviation is not None:
         accuracy += f" ± {100 * result.deviation:.2f}"
     return (
         result.network.name,
@@ -93,5 +93,6 @@ def _row(result: Transfer) -> tuple[str, ...]:
         f"{accuracy} %",
         f"{result.learning_rate:.3g}",
         f"{result.settings.l2[0]:g}",
+        f"{result.settings.label_scale[0]:g}",
         f"{result.seconds:.0f} s",
     )

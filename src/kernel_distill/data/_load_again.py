@@ -40,9 +40,14 @@ def load_again(
         settings["test_size"] = recipe["test_held_out"]
     if recipe["preprocessing"] in WHITENINGS:
         settings |= {"zca_regularisation": recipe["zca_regularisation"], "whitening": whitening}
-    name = metadata["dataset"]["name"]
+    name = dataset or metadata.get("dataset", {}).get("name")
+    if name is None:
+        raise InputError(
+            "the file does not tell which data set it was distilled from: say it as dataset (on "
+            "the command line --dataset)"
+        )
     try:
-        loaded = load(dataset or name, data_dir=data_dir, **settings)
+        loaded = load(name, data_dir=data_dir, **settings)
     except UnknownNameError as error:
         if dataset is not None:
             raise

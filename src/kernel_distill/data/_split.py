@@ -1,5 +1,6 @@
 """What every other part receives: a data set in three parts, preprocessed."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_distill.data._preprocessing import Preprocessing
+from kernel_distill.data._source import content_hash
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,11 @@ class Split:
     labels: Int[np.ndarray, "n"]
     num_classes: int
     fingerprint: str
+
+    @functools.cached_property
+    def content_hash(self) -> str:
+        """Of images and labels; the fingerprint is that of the training set they belong to."""
+        return content_hash(self.images, self.labels)
 
     def __len__(self) -> int:
         return len(self.images)

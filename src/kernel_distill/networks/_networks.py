@@ -43,6 +43,15 @@ class Network(ABC):
         if self.width is not None:
             check_sizes(width=self.width)
 
+    @property
+    def label(self) -> str:
+        """What tables and pictures call it."""
+        return " ".join(str(part) for part in (self.name, self.width) if part)
+
+    def to_metadata(self) -> dict[str, Any]:
+        """What a file says of the network: all that tells it from others."""
+        return {"name": self.name, "width": self.width}
+
     @abstractmethod
     def module(self, image_shape: tuple[int, ...], *, num_classes: int, key: PRNGKeyArray) -> Any:
         """The network itself, initialised.
@@ -86,6 +95,16 @@ class Twin(Network):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_parameterization(self.parameterization)
+
+    @property
+    def label(self) -> str:
+        return super().label + (" ntk" if self.parameterization == "ntk" else "")
+
+    def to_metadata(self) -> dict[str, Any]:
+        return super().to_metadata() | {
+            "parameterization": self.parameterization,
+            "architecture": self.architecture.to_metadata(),
+        }
 
     def module(self, image_shape: tuple[int, ...], *, num_classes: int, key: PRNGKeyArray) -> Any:
         assert self.width is not None

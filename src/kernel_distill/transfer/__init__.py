@@ -6,6 +6,7 @@ from kernel_distill.transfer._baselines import baseline as baseline
 from kernel_distill.transfer._baselines import nearest_neighbour as nearest_neighbour
 from kernel_distill.transfer._comparison import USUAL_BASELINES as USUAL_BASELINES
 from kernel_distill.transfer._comparison import Comparison as Comparison
+from kernel_distill.transfer._comparison import Failed as Failed
 from kernel_distill.transfer._comparison import Measured as Measured
 from kernel_distill.transfer._comparison import Row as Row
 from kernel_distill.transfer._comparison import compare as compare

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from kernel_distill._errors import DamagedFileError, InputError, unknown_name
+from kernel_distill._errors import DamagedFileError, InputError, NumericalError, unknown_name
 from kernel_distill._files import PathLike, write_atomically
 from kernel_distill.artefact import Distilled, device_description, package_versions
 from kernel_distill.data import Dataset
@@ -51,13 +51,20 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """That a set came through a door with no accuracy, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Row:
     """A set, and what it reached through each door; None where it does not go through it."""
 
     name: str
     data: str
     images: int
-    cells: tuple[Measured | None, ...]
+    cells: tuple[Measured | Failed | None, ...]
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,8 @@ def compare(
     run are no multiple of its classes, baselines have the next larger number.
 
     Every accuracy is written to `comparison.json` once it is known, and one that is there already,
-    with the same sets and settings, is not measured again.
+    with the same sets and settings, is not measured again. Where a solve is not finite or all
+    trainings diverge, the cell says so, and the others go on.
 
     Args:
         runs: a name, the distilled set and its data set, of each.
@@ -106,9 +114,9 @@ def compare(
 
     Raises:
         UnknownNameError: there is no such baseline.
-        InputError: seeds is not positive; a set does not belong to its data; images do not fit a
-            kernel or a network, or are too few for a baseline.
-        NumericalError: a training diverged, or a solve is not finite.
+        InputError: seeds is not positive; there are neither kernels nor networks, or two of one
+            name; a set does not belong to its data; images do not fit a kernel or a network, or
+            are too few for a baseline.
         DamagedFileError: there is a `comparison.json` that this did not write.
         StorageError: it could not be written.
     """
@@ -122,18 +130,26 @@ def compare(
     chosen = settings or TrainingSettings()
     doors: list[Door] = [*map(RidgeRegression, kernels)]
     doors += [Training(network, chosen) for network in networks]
+    names = [door.name for door in doors]
+    if not names:
+        raise InputError("there is nothing to measure with: give kernels or networks")
+    if len(set(names)) < len(names):
+        raise InputError(f"columns must have different names; got {names}: leave one of them out")
     if any(entrant.classifies for entrant in entrants):
         doors += [NearestNeighbour()]
     for kernel in kernels:
         for entrant in entrants:
             kernel.architecture.check_images(entrant.data.image_shape)
 
-    def cell(entrant: Entrant, door: Door) -> Measured | None:
+    def cell(entrant: Entrant, door: Door) -> Measured | Failed | None:
         if not door.admits(entrant):
             return None
         if report:
             report(f"{entrant.name}, {entrant.images} images: {door.name}")
-        return kept.measured(entrant, door, seeds=seeds, key=key)
+        try:
+            return kept.measured(entrant, door, seeds=seeds, key=key)
+        except NumericalError as error:
+            return Failed(str(error))
 
     return Comparison(
         doors=tuple(door.name for door in doors),
@@ -184,9 +200,13 @@ class _Kept:
             ) from error
 
     def measured(self, entrant: Entrant, door: Door, *, seeds: int, key: PRNGKeyArray) -> Measured:
+        identity = door.identity(entrant)
+        if identity is None:
+            outcome = door.measure(entrant, seeds=seeds, key=key)
+            return Measured(outcome.accuracies, door.images(entrant))
         of = {
             **entrant.identity,
-            **door.identity(entrant),
+            **identity,
             "seeds": seeds,
             "seed": jax.random.key_data(key).tolist(),
             "version": package_versions()["kernel_distill"],
@@ -195,13 +215,14 @@ class _Kept:
         for entry in self._entries:
             if entry["of"] == of:
                 return _read(entry)
-        accuracies = [float(each) for each in door.accuracies(entrant, seeds=seeds, key=key)]
+        outcome = door.measure(entrant, seeds=seeds, key=key)
         self._entries.append(
             {
                 "name": entrant.name,
                 "door": door.name,
                 "of": of,
-                "accuracies": accuracies,
+                "accuracies": list(outcome.accuracies),
+                "chosen": outcome.settings,
                 "images": door.images(entrant),
                 "device": device_description(),
             }

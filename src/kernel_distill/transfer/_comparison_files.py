@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kernel_distill._files import PathLike, write_atomically
 from kernel_distill.artefact import comparison_picture, save_picture
-from kernel_distill.transfer._comparison import Comparison, Measured, Row
+from kernel_distill.transfer._comparison import Comparison, Failed, Measured, Row
 
 FILES = ("table.md", "table.csv", "table.png")
 
@@ -21,7 +21,10 @@ def save_comparison(folder: PathLike, comparison: Comparison, *, title: str = ""
     write_atomically(folder / "table.md", _markdown(comparison).encode())
     write_atomically(folder / "table.csv", _csv(comparison).encode())
     values = [
-        [None if cell is None else (cell.mean, cell.deviation) for cell in row.cells]
+        [
+            (cell.mean, cell.deviation, cell.images) if isinstance(cell, Measured) else None
+            for cell in row.cells
+        ]
         for row in comparison.rows
     ]
     several = _several_data(comparison)
@@ -49,10 +52,12 @@ def text_table(comparison: Comparison) -> list[tuple[str, ...]]:
     return [header, *rows]
 
 
-def _text(cell: Measured | None, row: Row) -> str:
+def _text(cell: Measured | Failed | None, row: Row) -> str:
     """The mean with its deviation, and of how many images if not of all of the row."""
     if cell is None:
         return ""
+    if isinstance(cell, Failed):
+        return "failed"
     text = f"{100 * cell.mean:.2f}"
     if cell.deviation is not None:
         text += f" ± {100 * cell.deviation:.2f}"
@@ -80,6 +85,9 @@ def _csv(comparison: Comparison) -> str:
     for row in comparison.rows:
         cells: list[float | int | None] = []
         for cell in row.cells:
-            cells += [None] * 3 if cell is None else [cell.mean, cell.deviation, cell.images]
+            if isinstance(cell, Measured):
+                cells += [cell.mean, cell.deviation, cell.images]
+            else:
+                cells += [None] * 3
         writer.writerow([row.name, row.data, row.images, *cells])
     return file.getvalue()

@@ -1,26 +1,39 @@
 """The doors that every set goes through to its accuracy on the test set."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from kernel_distill._errors import NumericalError
+from kernel_distill.artefact import Distilled
 from kernel_distill.evaluation import evaluate, measure
 from kernel_distill.kernels import FullyConnected, Kernel
 from kernel_distill.networks import Network
 from kernel_distill.transfer._baselines import baseline, nearest_neighbour
 from kernel_distill.transfer._entrants import Entrant
+from kernel_distill.transfer._search import first_sound, search
 from kernel_distill.transfer._settings import TrainingSettings
-from kernel_distill.transfer._transfer import transfer
+from kernel_distill.transfer._transfer import Transfer, transfer
 
 _CEILING, _CONVOLUTIONAL_CEILING = 5000, 200  # images whose kernel takes seconds, or minutes
 _RIDGE = 1e-6
 _EPOCHS = 5  # through all training images, at least
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came through a door.
+
+    Attributes:
+        accuracies: on the test set, of each draw or seed: one where nothing is left to chance.
+        settings: what was chosen on validation images, for whoever does it again.
+    """
+
+    accuracies: tuple[float, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 class Door(ABC):
@@ -32,8 +45,9 @@ class Door(ABC):
         """Its heading."""
 
     @abstractmethod
-    def identity(self, entrant: Entrant) -> dict[str, Any]:
-        """All that an accuracy depends on besides the entrant and the key."""
+    def identity(self, entrant: Entrant) -> dict[str, Any] | None:
+        """All that an accuracy depends on besides the entrant and the key; None where that cannot
+        be written down."""
 
     def admits(self, entrant: Entrant) -> bool:
         return not entrant.classifies
@@ -43,13 +57,18 @@ class Door(ABC):
         return entrant.images
 
     @abstractmethod
-    def accuracies(self, entrant: Entrant, *, seeds: int, key: PRNGKeyArray) -> Sequence[float]:
-        """On the test set, of each draw or seed: one where nothing is left to chance."""
+    def measure(self, entrant: Entrant, *, seeds: int, key: PRNGKeyArray) -> Outcome:
+        """Accuracies on the test set.
+
+        Raises:
+            NumericalError: a solve is not finite, or all trainings diverge.
+        """
 
 
 @dataclass(frozen=True)
 class RidgeRegression(Door):
-    """Kernel ridge regression, with the ridge of the run; of baselines 1e-6.
+    """Kernel ridge regression, with the ridge and precision of the run; of baselines 1e-6 and
+    float64, since hundreds of images are too many for float32 and so small a ridge.
 
     The solve is cubic in the images: of all training images it learns from as many as are
     feasible, drawn at random, as many of each class.
@@ -61,14 +80,16 @@ class RidgeRegression(Door):
     def name(self) -> str:
         return f"{self.kernel.architecture.name} {self.kernel.kind}"
 
-    def identity(self, entrant: Entrant) -> dict[str, Any]:
+    def identity(self, entrant: Entrant) -> dict[str, Any] | None:
         architecture = self.kernel.architecture.to_metadata()
+        if architecture == {"name": "custom"}:  # functions
+            return None
         return {"ridge regression": architecture, "kernel": self.kernel.kind} | (
-            {"images": self.images(entrant)} if entrant.name == "full" else {}
+            {"images": self.images(entrant)} if entrant.whole else {}
         )
 
     def images(self, entrant: Entrant) -> int:
-        if entrant.name != "full":
+        if not entrant.whole:
             return entrant.images
         data = entrant.data
         cheap = isinstance(self.kernel.architecture, FullyConnected)
@@ -76,28 +97,29 @@ class RidgeRegression(Door):
         most = _CEILING if cheap else _CONVOLUTIONAL_CEILING
         return int(min(scarcest, max(1, most // data.num_classes))) * data.num_classes
 
-    def accuracies(self, entrant: Entrant, *, seeds: int, key: PRNGKeyArray) -> Sequence[float]:
+    def measure(self, entrant: Entrant, *, seeds: int, key: PRNGKeyArray) -> Outcome:
         test = entrant.data.test
-        if entrant.name == "full":
+        if not entrant.baseline:
+            return Outcome((evaluate(entrant.draw(0), test, kernel=self.kernel).accuracy,))
+        if entrant.whole:
             per_class = self.images(entrant) // entrant.data.num_classes
-            part = baseline("random", entrant.data, images_per_class=per_class, key=key)
-            # hundreds of images are too many for float32 and so small a ridge
-            found = measure(
-                self.kernel, part.images, part.labels, test, ridge=_RIDGE, precision="float64"
-            )
-            return [found.accuracy]
-        return [
-            evaluate(entrant.draw(number), test, kernel=self.kernel).accuracy
-            for number in range(seeds if entrant.drawn else 1)
-        ]
+            sets = [baseline("random", entrant.data, images_per_class=per_class, key=key)]
+        else:
+            sets = [entrant.draw(number) for number in range(seeds if entrant.drawn else 1)]
+
+        def accuracy(each: Distilled) -> float:
+            given = each.images, each.labels
+            return measure(self.kernel, *given, test, ridge=_RIDGE, precision="float64").accuracy
+
+        return Outcome(tuple(map(accuracy, sets)))
 
 
 @dataclass(frozen=True)
 class Training(Door):
     """Training a network; of all training images in batches, five times through at least.
 
-    Where a training diverges, that of all seeds is begun again without the largest factor, until
-    none is left.
+    Settings are chosen once for all seeds, of a set that is drawn on its first draw, and are given
+    up for those of a lower factor where any of the seeds diverges: for each set alike.
     """
 
     network: Network
@@ -105,41 +127,51 @@ class Training(Door):
 
     @property
     def name(self) -> str:
-        return " ".join(str(part) for part in (self.network.name, self.network.width) if part)
+        return self.network.label
 
     def identity(self, entrant: Entrant) -> dict[str, Any]:
-        network = {"name": self.network.name, "width": self.network.width}
-        parameterization = getattr(self.network, "parameterization", "standard")
         return {
-            "network": network | {"parameterization": parameterization},
+            "network": self.network.to_metadata(),
             "training": asdict(self._settings(entrant)),
         }
 
-    def accuracies(self, entrant: Entrant, *, seeds: int, key: PRNGKeyArray) -> Sequence[float]:
-        def trained(number: int, *, seeds: int, key: PRNGKeyArray) -> list[float]:
-            distilled, settings = entrant.draw(number), self._settings(entrant)
-            while True:
-                try:
-                    found = transfer(
-                        self.network, distilled, entrant.data, settings=settings, seeds=seeds,
-                        key=key,
-                    )  # fmt: skip
-                    return found.accuracies.tolist()
-                except NumericalError:
-                    # the rate that was best for the seed of the search is too much for another;
-                    # that shows in the loss, without a look at the test images
-                    lower = sorted(settings.factor)[:-1]
-                    if not lower:
-                        raise
-                    settings = replace(settings, factor=tuple(lower))
+    def measure(self, entrant: Entrant, *, seeds: int, key: PRNGKeyArray) -> Outcome:
+        search_key, key = jax.random.split(key)
+        settings = self._settings(entrant)
+        first = entrant.draw(0)
+        ranked, _ = search(
+            self.network,
+            first.images,
+            first.labels,
+            settings=settings,
+            validation=entrant.data.validation,
+            key=search_key,
+        )
 
-        if not entrant.drawn:
-            return trained(0, seeds=seeds, key=key)
-        keys = jax.random.split(key, seeds)
-        return [trained(number, seeds=1, key=keys[number])[0] for number in range(seeds)]
+        def trained(number: int, chosen: TrainingSettings, **options: Any) -> Transfer:
+            distilled = entrant.draw(number)
+            return transfer(self.network, distilled, entrant.data, settings=chosen, **options)
+
+        def all_seeds(chosen: TrainingSettings) -> list[Transfer]:
+            if not entrant.drawn:
+                return [trained(0, chosen, seeds=seeds, key=key)]
+            keys = jax.random.split(key, seeds)
+            return [trained(number, chosen, seeds=1, key=keys[number]) for number in range(seeds)]
+
+        found = first_sound(ranked, all_seeds)
+        chosen = found[0].settings
+        return Outcome(
+            tuple(float(each) for result in found for each in result.accuracies),
+            {
+                "factor": chosen.factor[0],
+                "l2": chosen.l2[0],
+                "label_scale": chosen.label_scale[0],
+                "learning_rates": [result.learning_rate for result in found],
+            },
+        )
 
     def _settings(self, entrant: Entrant) -> TrainingSettings:
-        if entrant.name != "full":
+        if not entrant.whole:
             return self.settings
         epochs = _EPOCHS * entrant.images // self.settings.batch_size
         return replace(self.settings, steps=max(self.settings.steps, epochs))
@@ -159,5 +191,6 @@ class NearestNeighbour(Door):
     def admits(self, entrant: Entrant) -> bool:
         return entrant.classifies
 
-    def accuracies(self, entrant: Entrant, *, seeds: int, key: PRNGKeyArray) -> Sequence[float]:
-        return [nearest_neighbour(entrant.draw(number), entrant.data) for number in range(seeds)]
+    def measure(self, entrant: Entrant, *, seeds: int, key: PRNGKeyArray) -> Outcome:
+        draws = map(entrant.draw, range(seeds))
+        return Outcome(tuple(nearest_neighbour(each, entrant.data) for each in draws))

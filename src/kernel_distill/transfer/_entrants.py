@@ -1,6 +1,5 @@
 """What a comparison compares: runs, and baselines, which may be drawn again and again."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +23,9 @@ class Entrant:
         data: what is trained and tested on, apart from the set itself.
         images: how many there are in the set.
         identity: what JSON can hold, and what tells it from every other.
+        baseline: whether it is one.
         drawn: whether another key makes another set.
+        whole: whether its set is all training images.
         classifies: whether its set only serves for the nearest neighbour in it.
         make: the set of a key.
         key: that of all draws.
@@ -34,7 +35,9 @@ class Entrant:
     data: Dataset
     images: int
     identity: dict[str, Any]
+    baseline: bool
     drawn: bool
+    whole: bool
     classifies: bool
     make: Callable[[PRNGKeyArray], Distilled]
     key: PRNGKeyArray
@@ -59,8 +62,10 @@ def entrant_of_run(name: str, distilled: Distilled, data: Dataset, *, key: PRNGK
         name=name,
         data=data,
         images=len(distilled),
-        identity={"sha256": hashlib.sha256(distilled.to_bytes()).hexdigest()},
+        identity={"sha256": distilled.sha256, "test": data.test.content_hash},
+        baseline=False,
         drawn=False,
+        whole=False,
         classifies=False,
         make=lambda key: distilled,
         key=key,
@@ -78,9 +83,15 @@ def entrants_of_baselines(
             data=data,
             images=sizes.get(name, images_per_class * data.num_classes),
             # the average of a class, and its whole, are the same for any number
-            identity={"baseline": name, "fingerprint": data.preprocessing.fingerprint}
+            identity={
+                "baseline": name,
+                "fingerprint": data.preprocessing.fingerprint,
+                "test": data.test.content_hash,
+            }
             | ({} if name in sizes else {"images_per_class": images_per_class}),
+            baseline=True,
             drawn=name in DRAWN,
+            whole=name == "full",
             classifies=name in NEAREST,
             make=partial(_drawn, NEAREST.get(name, name), data, images_per_class),
             key=key,

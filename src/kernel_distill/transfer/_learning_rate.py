@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from kernel_distill.transfer._model import Model, State
+from kernel_distill.transfer._model import Model, State, spread
 
 _MOST_IMAGES = 50
 _MOST_ITERATIONS = 100
@@ -21,8 +21,8 @@ def largest_stable_rate(model: Model, state: State, images: Float[Array, "n *sha
     rate on 1/(2 n C) ||f - y||^2 multiplies the error by I - rate/(n C) J J^T, which shrinks
     nothing of it unless rate < 2 n C / lambda_max(J J^T). J J^T is the empirical tangent kernel;
     its largest eigenvalue is found by power iteration with products J v and J^T u only, on at most
-    50 of the images. Momentum 0.9 would allow 1.9 times as much, which is left as a margin. The
-    cross-entropy of probabilities 1/C, where a small network starts, has the same rate.
+    50 of the images, spread evenly. Momentum 0.9 would allow 1.9 times as much, which is left as a
+    margin. The cross-entropy of probabilities 1/C, where a small network starts, has the same rate.
 
     The authors' notebook (google-research/kip: nn_training.ipynb) takes the kernel of 50 validation
     images, summed over the classes; here it is that of the images trained on, since learned ones
@@ -36,7 +36,7 @@ def largest_stable_rate(model: Model, state: State, images: Float[Array, "n *sha
     Returns:
         2 n C / lambda_max; 0 or not finite where the network is not.
     """
-    images = images[:_MOST_IMAGES]
+    images = images[spread(len(images), _MOST_IMAGES)]
     outputs = jnp.ones((len(images), model.num_classes), jnp.float32)
     # alternating signs: no class, and no image, is left out or drowned by the others
     vector = outputs * (1 + 0.5 * jnp.cos(jnp.arange(outputs.size, dtype=jnp.float32))).reshape(

@@ -9,7 +9,7 @@ from kernel_distill.transfer._settings import TrainingSettings
 
 def targets(labels: Float[Array, "n class"], settings: TrainingSettings) -> Float[Array, "n class"]:
     """What the logits are compared with: see `TrainingSettings.loss` and `label_scale`."""
-    labels = settings.label_scale * labels
+    labels = settings.label_scale[0] * labels
     if settings.loss == "mse":
         return labels
     weights = jnp.maximum(labels + 1 / labels.shape[1], 0)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from kernel_distill.networks import Network
 
@@ -62,6 +62,11 @@ class Model:
 
     def _module(self, key: PRNGKeyArray) -> Any:
         return self.network.module(self.image_shape, num_classes=self.num_classes, key=key)
+
+
+def spread(count: int, most: int) -> Int[np.ndarray, "row"]:
+    """So many of as many rows, spread evenly: sorted by class, the first ones would be alike."""
+    return np.linspace(0, count - 1, min(count, most)).astype(int)
 
 
 @functools.cache

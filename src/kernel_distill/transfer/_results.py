@@ -18,7 +18,8 @@ PICTURE = "transfer.png"
 def save_transfer(folder: PathLike, transfer: Transfer, *, title: str = "") -> None:
     """Adds a result to the `transfer.json` of a folder, and draws the curves of all that are there.
 
-    An earlier result of the same network and width is replaced, the others stay.
+    Results of another distilled set go, and an earlier one of the same network is replaced; those
+    of other networks stay.
 
     Raises:
         DamagedFileError: there is a file of this name that is not what this wrote.
@@ -26,13 +27,16 @@ def save_transfer(folder: PathLike, transfer: Transfer, *, title: str = "") -> N
     """
     path = Path(folder) / FILE_NAME
     entry = transfer.to_json()
-    same = entry["network"], entry["width"]
-    results = [each for each in read_transfers(folder) if (each["network"], each["width"]) != same]
+    results = [
+        each
+        for each in read_transfers(folder)
+        if each["distilled"] == entry["distilled"] and each["network"] != entry["network"]
+    ]
     results.append(entry)
     text = json.dumps({"networks": results}, indent=2, allow_nan=False)
     write_atomically(path, (text + "\n").encode())
     curves = {
-        _label(each): (np.array(curve["steps"]), np.array(curve["validation_accuracy"]))
+        each["label"]: (np.array(curve["steps"]), np.array(curve["validation_accuracy"]))
         for each in results
         if (curve := each["curve"])["validation_accuracy"] is not None
     }
@@ -50,15 +54,12 @@ def read_transfers(folder: PathLike) -> list[dict[str, Any]]:
         return []
     try:
         results = json.loads(path.read_bytes())["networks"]
-        if not all(isinstance(each["curve"], dict) and each["network"] for each in results):
-            raise TypeError("an entry is no result")
+        for each in results:
+            each["distilled"], each["label"], dict(each["network"])
+            each["curve"]["steps"], each["curve"]["validation_accuracy"]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise DamagedFileError(
             f"{path} is not a file of results of transfer ({error}): remove it, and the networks "
             "are trained again"
         ) from error
     return list(results)
-
-
-def _label(result: dict[str, Any]) -> str:
-    return " ".join(str(part) for part in (result["network"], result["width"]) if part)

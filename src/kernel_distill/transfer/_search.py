@@ -1,7 +1,9 @@
-"""Learning rate and L2, chosen on held-out images."""
+"""Learning rate, L2 and the scale of the labels, chosen on held-out images."""
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
@@ -13,6 +15,10 @@ from kernel_distill.networks import Network
 from kernel_distill.transfer._settings import TrainingSettings
 from kernel_distill.transfer._train import train
 
+_SEARCHED = ("factor", "l2", "label_scale")
+
+T = TypeVar("T")
+
 
 def search(
     network: Network,
@@ -23,45 +29,70 @@ def search(
     validation: Split,
     key: PRNGKeyArray,
     report: Report | None = None,
-) -> tuple[TrainingSettings, list[dict[str, float | None]]]:
-    """The factor and L2, of those in the settings, that are best on the validation images.
+) -> tuple[list[TrainingSettings], list[dict[str, float | None]]]:
+    """Factor, L2 and label scale, of those in the settings, that are best on validation images.
 
-    One network is trained for each pair, from the same weights; a pair whose training diverges is
-    passed over. The test set is no part of this.
+    One network is trained for each combination, from the same weights; one whose training diverges
+    is passed over. The test set is no part of this.
 
     Returns:
-        The settings with one factor and one L2, and the validation accuracy of each pair, None
-        where it diverged. Without a choice to make, nothing is trained.
+        The settings with one of each, the best first, and the validation accuracy of each
+        combination, None where it diverged. Without a choice to make, nothing is trained.
 
     Raises:
         InputError: there is a choice to make, and there are no validation images.
         NumericalError: all trainings diverge.
     """
-    pairs = list(itertools.product(settings.factor, settings.l2))
-    if len(pairs) == 1:
-        return settings, []
+    combinations: list[dict[str, float]] = [
+        dict(zip(_SEARCHED, values, strict=True))
+        for values in itertools.product(*(getattr(settings, name) for name in _SEARCHED))
+    ]
+    if len(combinations) == 1:
+        return [settings], []
     if len(validation) == 0:
         raise InputError(
-            f"{len(pairs)} settings are to be compared on validation images, and there are none: "
-            "hold some out (validation_size), or give one factor and one l2"
+            f"{len(combinations)} settings are to be compared on validation images, and there are "
+            "none: hold some out (validation_size), or give one factor, one l2 and one label_scale"
         )
     found: list[dict[str, float | None]] = []
-    judgements: list[float] = []
+    sound: list[tuple[float, TrainingSettings]] = []
     failure: NumericalError | None = None
-    for factor, l2 in pairs:
-        one = replace(settings, factor=(factor,), l2=(l2,))
+    stable: float | None = None
+    for combination in combinations:
+        alone: dict[str, Any] = {name: (value,) for name, value in combination.items()}
+        one = replace(settings, **alone)
         judged: float | None = None
         try:
             trained = train(
-                network, images, labels, settings=one, key=key, validation=validation, report=report
-            )
+                network, images, labels, settings=one, key=key, validation=validation,
+                stable_rate=stable, report=report,
+            )  # fmt: skip
             assert trained.validation_accuracies is not None
             judged = float(trained.validation_accuracies[0, -1])
+            sound.append((judged, one))
+            stable = trained.stable_rate  # the weights are the same
         except NumericalError as error:
             failure = error
-        found.append({"factor": factor, "l2": l2, "validation_accuracy": judged})
-        judgements.append(-1.0 if judged is None else judged)
-    if max(judgements) < 0:
+        found.append({**combination, "validation_accuracy": judged})
+    if not sound:
         raise NumericalError(f"the training diverges with all settings; the last: {failure}")
-    factor, l2 = pairs[judgements.index(max(judgements))]
-    return replace(settings, factor=(factor,), l2=(l2,)), found
+    # of equal ones the first: sorting keeps their order
+    return [one for _, one in sorted(sound, key=lambda pair: -pair[0])], found
+
+
+def first_sound(ranked: Sequence[TrainingSettings], trained: Callable[[TrainingSettings], T]) -> T:
+    """What is trained with the best settings; where that diverges, the best of a lower factor.
+
+    The rate that was best for the seed of the search may be too much for another. That shows in the
+    loss of the training images; nothing is looked at besides.
+
+    Raises:
+        NumericalError: it diverges with the last of them too.
+    """
+    while True:
+        try:
+            return trained(ranked[0])
+        except NumericalError:
+            ranked = [each for each in ranked if each.factor < ranked[0].factor]
+            if not ranked:
+                raise

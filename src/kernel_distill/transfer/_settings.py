@@ -47,8 +47,9 @@ class TrainingSettings:
     """Half of this times the sum of squares of all parameters is added to the loss. Of several, the
     best on validation images is taken."""
 
-    label_scale: float = 1.0
-    """The centred labels are multiplied by it."""
+    label_scale: tuple[float, ...] = (1.0,)
+    """The centred labels are multiplied by it: the larger they are, the less of what a network says
+    before it is trained is left in the end. Of several, the best on validation images is taken."""
 
     augment: tuple[str, ...] = ()
     """What is done at random to the distilled images at every step, by the names of
@@ -58,7 +59,7 @@ class TrainingSettings:
     """Held-out images on which the curve is measured and settings are chosen."""
 
     def __post_init__(self) -> None:
-        for name in ("factor", "l2", "augment"):  # lists, from YAML or a user
+        for name in ("factor", "l2", "label_scale", "augment"):  # lists, from YAML or a user
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, known in (
             ("loss", ("mse", "cross_entropy")),
@@ -69,21 +70,21 @@ class TrainingSettings:
                 raise unknown_name(name, value, known)
         check_positive(self, "steps", "batch_size", "validation_images")
         check_augmentations(self.augment)
-        for name in ("factor", "l2"):
+        for name in ("factor", "l2", "label_scale"):
             if not getattr(self, name):
                 raise InputError(f"{name} needs one value at least; got none")
-        if not all(0 < value < inf for value in self.factor):
-            raise InputError(f"factor must be positive and finite; got {self.factor}")
+        for name in ("factor", "label_scale"):
+            values = getattr(self, name)
+            if not all(0 < value < inf for value in values):
+                raise InputError(f"{name} must be positive and finite; got {values}")
         if not all(0 <= value < inf for value in self.l2):
             raise InputError(f"l2 must be 0 or more, and finite; got {self.l2}")
-        if not 0 < self.label_scale < inf:
-            raise InputError(f"label_scale must be positive and finite; got {self.label_scale}")
         if self.learning_rate is not None and not 0 < self.learning_rate < inf:
             raise InputError(f"learning_rate must be positive and finite; got {self.learning_rate}")
         if self.learning_rate is not None and len(self.factor) > 1:
             raise InputError(
                 "factor is in proportion to a rate that is found, and learning_rate gives one; got "
-                f"{self.factor} and {self.learning_rate}: leave one of them out"
+                f"{self.factor} and {self.learning_rate}: leave the rate out, or give one factor"
             )
         if self.optimizer == "adam" and self.learning_rate is None:
             raise InputError(

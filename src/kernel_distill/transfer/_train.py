@@ -16,12 +16,12 @@ from kernel_distill.networks import Network
 from kernel_distill.transfer._learning_rate import largest_stable_rate
 from kernel_distill.transfer._loss import loss, targets
 from kernel_distill.transfer._memory import available_memory, program_memory, require_memory
-from kernel_distill.transfer._model import Model, State
+from kernel_distill.transfer._model import Model, State, spread
 from kernel_distill.transfer._settings import TrainingSettings
+from kernel_distill.transfer._soundness import require_alive, require_sound
 
 _MOMENTUM = 0.9
 _POINTS = 5  # of the curve, besides the start
-_FAR = 10  # times the first loss: that is no training any more
 _BLOCK = 500  # images that are predicted at a time
 
 
@@ -85,6 +85,7 @@ def train(
     key: PRNGKeyArray,
     seeds: int = 1,
     validation: Split | None = None,
+    stable_rate: float | None = None,
     report: Report | None = None,
 ) -> Trained:
     """Trains a network on images, several times from different weights.
@@ -99,16 +100,18 @@ def train(
         network: what to train.
         images: float32, as the model takes them.
         labels: one-hot minus 1/C, or learned ones.
-        settings: where several factors or L2 stand in them, the first is taken (`transfer` chooses
-            among them).
+        settings: where several factors, L2 or label scales stand in them, the first is taken
+            (`transfer` chooses among them).
         key: the randomness of weights, batches and augmentation; of each seed it is a part.
         seeds: how many times.
         validation: where to measure the curve.
+        stable_rate: the largest stable rate, where it is known already.
         report: called at each point of the curve.
 
     Raises:
         InputError: the images do not fit the network, or the training does not fit memory.
-        NumericalError: it diverged.
+        NumericalError: it diverged, or died: a network that predicts the same for all images, as
+            one of ReLUs that are all off, learns nothing any more.
     """
     if len(images) != len(labels):
         raise InputError(
@@ -122,14 +125,14 @@ def train(
     # parameters, gradient, update and what the optimiser keeps, before anything is compiled
     require_memory(4 * count * (5 if settings.optimizer == "adam" else 4), network)
     # what differs between the trainings of a search is no part of the program
-    general = replace(settings, factor=(1.0,), l2=(0.0,), learning_rate=1.0)
+    general = replace(settings, factor=(1.0,), l2=(0.0,), label_scale=(1.0,), learning_rate=1.0)
     program = _Program(model, general)
     needed = program_memory(_compiled_step(program, x.shape)) + 4 * count * seeds
     require_memory(needed, network)
 
     rate, stable = settings.learning_rate, None
     if rate is None:
-        stable = largest_stable_rate(model, _init(program, keys[0]).state, x)
+        stable = stable_rate or largest_stable_rate(model, _init(program, keys[0]).state, x)
         rate = settings.factor[0] * stable
         if not 0 < rate < np.inf:
             raise NumericalError(
@@ -152,9 +155,10 @@ def train(
                 run = _steps_one_by_one if _on_cpu() else _steps_together
                 carry = run(program, carry, constants, group, (points[number - 1], point))
             losses[rows, number] = _losses(program, carry.state, constants)
-            _require_sound(
-                losses[rows, : number + 1], network, rate=rate, stable=stable, step=point
-            )
+            require_sound(losses[rows, : number + 1], network, rate=rate, stable=stable, step=point)
+            if point == settings.steps:
+                some = spread(len(x), _BLOCK)
+                require_alive(model, carry.state, x[some], wanted[some], rate=rate, stable=stable)
             metrics = {"loss": float(losses[rows, number].mean())}
             trained = _unstacked(carry.state, len(group))
             if part:
@@ -197,7 +201,7 @@ def _classes(
 
 def _some(split: Split, count: int) -> Split:
     """So many examples of it, spread evenly."""
-    chosen = np.linspace(0, len(split) - 1, min(count, len(split))).astype(int)
+    chosen = spread(len(split), count)
     return replace(split, images=split.images[chosen], labels=split.labels[chosen])
 
 
@@ -304,7 +308,6 @@ def _steps_one_by_one(
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *done)
 
 
-@functools.partial(jax.jit, static_argnames=("program", "span"))
 def _steps_together(
     program: _Program,
     carry: _Carry,
@@ -313,12 +316,25 @@ def _steps_together(
     span: tuple[int, int],
 ) -> _Carry:
     """From one step to another, of all seeds at once, in one loop."""
+    first, end = span
+    return _loop(program, carry, constants, keys, jnp.arange(end - first) + first)
+
+
+@functools.partial(jax.jit, static_argnames="program")
+def _loop(
+    program: _Program,
+    carry: _Carry,
+    constants: _Constants,
+    keys: Key[Array, "seed"],
+    numbers: Int[Array, "step"],
+) -> _Carry:
+    """One compilation for as many steps, wherever they begin."""
 
     def of_seed(carry: _Carry, key: PRNGKeyArray) -> _Carry:
         def body(carry: _Carry, number: Int[Array, ""]) -> tuple[_Carry, None]:
             return _step(program, carry, constants, key, number), None
 
-        return jax.lax.scan(body, carry, jnp.arange(*span, dtype=jnp.int32))[0]
+        return jax.lax.scan(body, carry, numbers.astype(jnp.int32))[0]
 
     return jax.vmap(of_seed)(carry, keys)
 
@@ -329,36 +345,12 @@ def _losses(
     states: State,
     constants: _Constants,
 ) -> Float[Array, "seed"]:
-    """On the first batch's worth of images."""
+    """On a batch's worth of images, spread evenly."""
     images, wanted, _, l2 = constants
-    few = images[: program.settings.batch_size], wanted[: program.settings.batch_size]
+    rows = spread(len(images), program.settings.batch_size)
+    few = images[rows], wanted[rows]
     return jax.lax.map(lambda state: _objective(program, state, few, l2)[0], states)
 
 
 def _unstacked(tree: Any, count: int) -> list[Any]:
     return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(count)]
-
-
-def _require_sound(
-    losses: Float[np.ndarray, "seed point"],
-    network: Network,
-    *,
-    rate: float,
-    stable: float | None,
-    step: int,
-) -> None:
-    first, last = losses[:, 0], losses[:, -1]
-    sound = np.isfinite(last) & (last <= _FAR * first)
-    if sound.all():
-        return
-    known = (
-        f"the largest stable rate is about {stable:.3g}"
-        if stable
-        else ("leave learning_rate out, and the largest stable one is estimated")
-    )
-    worst = last[~sound][0]
-    raise NumericalError(
-        f"training {network.name} diverged: its loss was {first[~sound][0]:.3g}, and at step "
-        f"{step} is {worst:.3g}, with learning rate {rate:.3g}; {known}. Take a lower rate or "
-        "factor."
-    )

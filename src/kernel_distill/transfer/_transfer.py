@@ -14,9 +14,9 @@ from kernel_distill.artefact import Distilled, device_description
 from kernel_distill.data import Dataset
 from kernel_distill.evaluation import check_preprocessing
 from kernel_distill.networks import Network
-from kernel_distill.transfer._search import search
+from kernel_distill.transfer._search import first_sound, search
 from kernel_distill.transfer._settings import TrainingSettings
-from kernel_distill.transfer._train import train
+from kernel_distill.transfer._train import Trained, train
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,22 @@ class Transfer:
 
     Attributes:
         network: what was trained.
+        distilled: the SHA-256 of the set that it was trained on.
+        seed: the data of the random key.
         accuracies: on the test set, of each seed.
         curve_steps: where the curve was measured, [point].
         curve: validation accuracy there, [seed, point]; None without validation images.
         losses: of the training images there, L2 included, [seed, point].
         learning_rate: the peak of the schedule.
         stable_rate: the largest stable rate; None where a rate was given.
-        settings: as they were used, with one factor and one L2.
-        search: the pairs of these that were tried, with their validation accuracy.
+        settings: as they were used, with one factor, one L2 and one label scale.
+        search: the combinations of these that were tried, with their validation accuracy.
         seconds: in all.
     """
 
     network: Network
+    distilled: str
+    seed: list[int]
     accuracies: Float[np.ndarray, "seed"]
     curve_steps: Int[np.ndarray, "point"]
     curve: Float[np.ndarray, "seed point"] | None
@@ -52,15 +56,17 @@ class Transfer:
         return float(self.accuracies.mean())
 
     @property
-    def deviation(self) -> float:
-        """The standard deviation of a seed (n - 1 in the denominator); 0 of a single one."""
-        return float(self.accuracies.std(ddof=1)) if len(self.accuracies) > 1 else 0.0
+    def deviation(self) -> float | None:
+        """The standard deviation (n - 1 in the denominator); None of a single accuracy."""
+        return float(self.accuracies.std(ddof=1)) if len(self.accuracies) > 1 else None
 
     def to_json(self) -> dict[str, Any]:
         """What `transfer.json` says of a network."""
         return {
-            "network": self.network.name,
-            "width": self.network.width,
+            "network": self.network.to_metadata(),
+            "label": self.network.label,
+            "distilled": self.distilled,
+            "seed": self.seed,
             "accuracies": self.accuracies.tolist(),
             "mean": self.mean,
             "deviation": self.deviation,
@@ -90,8 +96,9 @@ def transfer(
 ) -> Transfer:
     """Trains a network on a distilled set and tests it, several times.
 
-    Where the settings hold several factors or L2, the best is chosen on validation images with one
-    more seed; then the seeds are trained, and each is tested once, in its last state.
+    Where the settings hold several factors, L2 or label scales, the best are chosen on validation
+    images with one more seed; then the seeds are trained, and each is tested once, in its last
+    state. Where one of them diverges, all are trained with the best settings of a lower factor.
 
     Args:
         network: from `networks.named` or `networks.twin`.
@@ -113,9 +120,9 @@ def transfer(
     if seeds < 1:
         raise InputError(f"seeds must be 1 or more; got {seeds}")
     check_match(distilled, data)
-    search_key, key = jax.random.split(key)
+    search_key, train_key = jax.random.split(key)
     given = distilled.images, distilled.labels
-    chosen, tried = search(
+    ranked, tried = search(
         network,
         *given,
         settings=settings,
@@ -123,17 +130,23 @@ def transfer(
         key=search_key,
         report=report,
     )
-    trained = train(
-        network,
-        *given,
-        settings=chosen,
-        key=key,
-        seeds=seeds,
-        validation=data.validation,
-        report=report,
-    )
+
+    def all_seeds(chosen: TrainingSettings) -> tuple[TrainingSettings, Trained]:
+        return chosen, train(
+            network,
+            *given,
+            settings=chosen,
+            key=train_key,
+            seeds=seeds,
+            validation=data.validation,
+            report=report,
+        )
+
+    chosen, trained = first_sound(ranked, all_seeds)
     return Transfer(
         network=network,
+        distilled=distilled.sha256,
+        seed=np.asarray(jax.random.key_data(key)).ravel().tolist(),
         accuracies=trained.accuracies(data.test),
         curve_steps=trained.steps,
         curve=trained.validation_accuracies,
