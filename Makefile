@@ -12,7 +12,7 @@ ifneq ($(wildcard ../shared/tfds),)
 export KERNEL_DISTILL_SHARED ?= $(abspath ../shared)
 endif
 
-.PHONY: help venv demo test test-slow lint tables constraints clean
+.PHONY: help venv demo test test-slow lint tables notebooks constraints clean
 
 help:
 	@echo 'make demo         distil the handwritten digits of scikit-learn into runs/digits'
@@ -20,6 +20,7 @@ help:
 	@echo 'make test-slow    the others: wheel, other Pythons and versions of JAX, long runs'
 	@echo 'make lint         style and types'
 	@echo 'make tables       the table of figures in README.md, from experiments/results'
+	@echo 'make notebooks    run the notebooks and keep their outputs'
 	@echo 'make venv         .venv with the project, its dependencies and those of its tests'
 	@echo 'make constraints  constraints.txt with the newest versions that go together'
 	@echo 'make clean        remove .venv, caches and builds; runs/ stays'
@@ -54,6 +55,9 @@ lint: venv
 
 tables: venv
 	$(BIN)/python experiments/tables.py
+
+notebooks: venv
+	$(BIN)/python notebooks/run.py
 
 # in an environment of its own, since .venv stands on the outcome; on the oldest Python, whose
 # versions are there for the others too

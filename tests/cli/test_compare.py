@@ -44,3 +44,30 @@ def test_an_own_run_beside_a_file_of_others(kip_run, cli, tmp_path):
     )  # fmt: skip
     assert (outcome.status, outcome.err) == (0, "")
     assert len((tmp_path / "out/table.md").read_text().splitlines()) == 4
+
+
+def test_choose(kip_run, cli, tmp_path):
+    path, _ = kip_run
+    options = ("--width", 16, "--seeds", 1, "--steps", 5, "--factor", 0.3, "--out", tmp_path)
+    assert "three networks or more" in cli("choose", path, "--network", "fc1", *options).err
+    outcome = cli("choose", path, "--network", "fc1", "fc2", "mlp", *options)
+    assert (outcome.status, outcome.err) == (0, "")
+    found = json.loads((tmp_path / "choice.json").read_text())["rank_correlation"]
+    assert set(found) == {str(path), "random"}
+    for name, value in found.items():
+        assert -1 <= value <= 1
+        assert f"  {name}: {value:.2f}\n" in outcome.out
+
+
+def test_continual(kip_run, cli, tmp_path):
+    path, _ = kip_run
+    options = ("--width", 8, "--seeds", 2, "--steps", 5, "--out", tmp_path, "--tasks", 2)
+    assert "one network learns" in cli("continual", path, "--network", "fc1", "mlp", *options).err
+    outcome = cli("continual", path, "--network", "fc1", *options)
+    assert (outcome.status, outcome.err) == (0, "")
+    written = json.loads((tmp_path / "continual.json").read_text())
+    assert written["classes"] == [5, 10]
+    for name in ("distilled", "random"):
+        after = 100 * np.array(written["accuracies"][name])[:, 1]
+        assert re.search(rf"{name} .* {after.mean():.1f} ± {after.std(ddof=1):.1f} ", outcome.out)
+    assert (tmp_path / "continual.png").stat().st_size > 0

@@ -13,12 +13,16 @@ def transfer_picture(
     curves: Mapping[str, tuple[Int[np.ndarray, "point"], Float[np.ndarray, "seed point"]]],
     *,
     title: str = "",
+    across: str = "step",
+    upwards: str = "validation accuracy (%)",
 ) -> Any:
     """A line a network, the mean of its seeds, with one standard deviation to either side.
 
     Args:
         curves: by the network's name: steps, and accuracies (fractions) of each seed there.
         title: above the whole.
+        across: what the steps are, where they are none.
+        upwards: what the accuracies are.
 
     Returns:
         A matplotlib Figure, for `save_picture`.
@@ -33,8 +37,8 @@ def transfer_picture(
         axes.fill_between(steps, mean - deviation, mean + deviation, color=colour, alpha=0.15, lw=0)
         axes.plot(steps, mean, color=colour, linewidth=1.8, marker="o", markersize=3, label=name)
     axes.set_title(title, loc="left", size=12, weight="bold", pad=14)
-    axes.set_xlabel("step", color=SOFT, size=9)
-    axes.set_ylabel("validation accuracy (%)", color=SOFT, size=9)
+    axes.set_xlabel(across, color=SOFT, size=9)
+    axes.set_ylabel(upwards, color=SOFT, size=9)
     axes.grid(color=LINE, linewidth=0.7)
     tidy(axes)
     if curves:

@@ -21,12 +21,23 @@ from kernel_distill.transfer import (
     BASELINES,
     NEAREST,
     USUAL_BASELINES,
+    Comparison,
     Failed,
     TrainingSettings,
     compare,
     save_comparison,
     text_table,
 )
+
+
+def show(comparison: Comparison, *, title: str) -> None:
+    """Prints the table, and below it why cells failed."""
+    header, *rows = text_table(comparison)
+    table(title, rows, header)
+    for row in comparison.rows:
+        for door, cell in zip(comparison.doors, row.cells, strict=True):
+            if isinstance(cell, Failed):
+                line(f"{row.name}, {row.images} images, {door}: {cell.reason}")
 
 
 @dataclass(frozen=True)
@@ -89,12 +100,7 @@ class Compare:
             )
         title = f"Test accuracy on {', '.join(dict.fromkeys(data.name for _, _, data in runs))}"
         save_comparison(self.out, comparison, title=title)
-        header, *rows = text_table(comparison)
-        table(title, rows, header)
-        for row in comparison.rows:
-            for door, cell in zip(comparison.doors, row.cells, strict=True):
-                if isinstance(cell, Failed):
-                    line(f"{row.name}, {row.images} images, {door}: {cell.reason}")
+        show(comparison, title=title)
         line("The table as text and as a picture, and every accuracy:")
         paths(self.out, ("table.md", "table.csv", "table.png", "comparison.json"))
 

@@ -21,7 +21,9 @@ from kernel_distill import _hosts as hosts
 from kernel_distill._errors import KernelDistillError, unknown_name
 from kernel_distill._interrupt import Interrupted
 from kernel_distill.artefact import holds_run
+from kernel_distill.cli._choose import Choose
 from kernel_distill.cli._compare import Compare
+from kernel_distill.cli._continual import ContinualCommand
 from kernel_distill.cli._env import Env
 from kernel_distill.cli._estimate import METHODS, Estimate
 from kernel_distill.cli._evaluate import Evaluate
@@ -40,6 +42,8 @@ _COMMANDS: dict[str, type] = {
     "evaluate": Evaluate,
     "transfer": TransferCommand,
     "compare": Compare,
+    "choose": Choose,
+    "continual": ContinualCommand,
     "export": Export,
     "import": Import,
     "env": Env,

@@ -4,6 +4,7 @@ from kernel_distill.transfer._baselines import BASELINES as BASELINES
 from kernel_distill.transfer._baselines import NEAREST as NEAREST
 from kernel_distill.transfer._baselines import baseline as baseline
 from kernel_distill.transfer._baselines import nearest_neighbour as nearest_neighbour
+from kernel_distill.transfer._choice import rank_correlations as rank_correlations
 from kernel_distill.transfer._comparison import USUAL_BASELINES as USUAL_BASELINES
 from kernel_distill.transfer._comparison import Comparison as Comparison
 from kernel_distill.transfer._comparison import Failed as Failed
@@ -12,6 +13,8 @@ from kernel_distill.transfer._comparison import Row as Row
 from kernel_distill.transfer._comparison import compare as compare
 from kernel_distill.transfer._comparison_files import save_comparison as save_comparison
 from kernel_distill.transfer._comparison_files import text_table as text_table
+from kernel_distill.transfer._continual import Continual as Continual
+from kernel_distill.transfer._continual import continual as continual
 from kernel_distill.transfer._learning_rate import largest_stable_rate as largest_stable_rate
 from kernel_distill.transfer._model import Model as Model
 from kernel_distill.transfer._model import State as State

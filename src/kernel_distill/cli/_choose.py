@@ -1,0 +1,81 @@
+"""`kernel-distill choose`"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jax
+import tyro
+
+from kernel_distill._errors import InputError
+from kernel_distill._files import write_atomically
+from kernel_distill.cli._compare import show
+from kernel_distill.cli._distilled import DistilledOptions
+from kernel_distill.cli._networks import NetworkOptions
+from kernel_distill.cli._show import line, paths, waiting
+from kernel_distill.transfer import (
+    TrainingSettings,
+    compare,
+    rank_correlations,
+    save_comparison,
+)
+
+
+@dataclass(frozen=True)
+class Choose:
+    """Rank architectures by training each on a distilled set only.
+
+    Beside it on as many random images, and on all training images, whose ranking is the true one:
+    the rank correlation with it says what the few images are good for.
+
+    For example: kernel-distill choose runs/mnist --network fc1 fc3 convnet1 convnet3 --out choice
+    """
+
+    run_directory: tyro.conf.Positional[Path]
+    """A run directory, a distilled .npz, or a file of others (see import)."""
+
+    out: Path
+    """The folder for table.md, table.csv, table.png, choice.json and comparison.json, where what is
+    measured already is kept."""
+
+    networks: NetworkOptions = field(default_factory=NetworkOptions)
+
+    seeds: int = 3
+    """How many times each network is trained on each set."""
+
+    seed: int = 0
+    """All randomness follows from it."""
+
+    data: DistilledOptions = field(default_factory=DistilledOptions)
+
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def run(self) -> None:
+        chosen = self.networks.named()
+        if len(chosen) < 3:
+            raise InputError(
+                f"a ranking needs three networks or more; got {len(chosen)}: name them with "
+                "--network"
+            )
+        distilled, dataset = self.data.open(self.run_directory)
+        with waiting("training") as report:
+            comparison = compare(
+                [(str(self.run_directory), distilled, dataset)],
+                baselines=("random", "full"),
+                networks=chosen,
+                settings=self.training,
+                seeds=self.seeds,
+                key=jax.random.key(self.seed),
+                folder=self.out,
+                report=report,
+            )
+        title = f"Test accuracy on {dataset.name}"
+        save_comparison(self.out, comparison, title=title)
+        show(comparison, title=title)
+        correlations = rank_correlations(comparison)
+        text = json.dumps({"rank_correlation": correlations}, indent=2)
+        write_atomically(self.out / "choice.json", (text + "\n").encode())
+        line("Rank correlation with training on all images:")
+        for name, value in correlations.items():
+            line(f"  {name}: {'undefined' if value is None else f'{value:.2f}'}")
+        paths(self.out, ("table.md", "table.csv", "table.png", "choice.json"))
