@@ -1,4 +1,4 @@
-"""Writes the table of figures in README.md from experiments/results (`make tables`)."""
+"""Writes the tables of figures in README.md from experiments/results (`make tables`)."""
 
 import json
 import statistics
@@ -7,7 +7,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 README = FOLDER.parent / "README.md"
-BEGIN, END = "<!-- figures: made by `make tables` -->\n", "<!-- figures end -->\n"
+BEGIN, END = "<!-- {}: made by `make tables` -->\n", "<!-- {} end -->\n"
 
 # experiment, what a person reads, the published figure (Nguyen et al. 2021, or their notebook)
 ROWS = (
@@ -25,12 +25,51 @@ ROWS = (
     ("cifar10_convnet_label_solve_100", "Label Solve, ConvNet, CIFAR-10, 10 a class", "53.6"),
 )
 
+# experiment, what is distilled, what it is compared with, the published figure of width 1024
+TRANSFERS = (
+    ("mnist_10", "KIP, ConvNet, MNIST, 1 a class", "random", "90.1"),
+    ("mnist_100", "KIP, fully connected, MNIST, 10 a class", "random", ""),
+    ("cifar10_label_solve_500", "Label Solve, CIFAR-10, 50 a class", "one-hot", ""),
+)
+
 
 def main() -> None:
     text = README.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    README.write_text(before + BEGIN + table() + END + after)
+    for name, made in (("figures", table()), ("transfers", transfers())):
+        begin, end = BEGIN.format(name), END.format(name)
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        text = before + begin + made + end + after
+    README.write_text(text)
+
+
+def transfers() -> str:
+    """That of networks trained on distilled sets: a row for each set and network with a result."""
+    lines = [
+        "| distilled | network | trained on it | beside | published | experiment |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, title, beside, published in TRANSFERS:
+        path = FOLDER / "results" / "transfer" / f"{name}.json"
+        if not path.exists():
+            continue
+        found = json.loads(path.read_text())["trained"]
+        for label in dict.fromkeys(each["label"] for each in found):
+            of = {each["set"]: each for each in found if each["label"] == label}
+            cells = (
+                title,
+                label,
+                network_accuracy(of["distilled"]),
+                f"{network_accuracy(of[beside])} ({beside})",
+                published,
+                f"`{name}`",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def network_accuracy(result: dict[str, Any]) -> str:
+    return f"{100 * result['mean']:.2f} ± {100 * result['deviation']:.2f}"
 
 
 def table() -> str:
