@@ -2,9 +2,9 @@
 
     python experiments/transfer.py mnist_convnet3_1
 
-reads experiments/transfer/mnist_convnet3_1.yaml, distils the experiment it names (see run.py) where
-that has not been done, and trains its networks on the distilled images and on those beside them. The
-accuracies go to experiments/results/transfer, and `make tables` puts them into README.md.
+reads experiments/transfer/mnist_convnet3_1.yaml, distils the experiment it names (see run.py)
+where that has not been done, and trains its networks on the distilled images and on those beside
+them. The accuracies go to experiments/results/transfer, and `make tables` puts them into README.md.
 """
 
 import json
