@@ -16,7 +16,7 @@ QUICK = {
     "label_solve": 'DATASET, IMAGES = "digits", 50',
     "transfer": (
         'DATASET, ARCHITECTURE, STEPS, BATCH = "digits", "convnet2", 3, 20\n'
-        "WIDTH, TRAINING_STEPS, SEEDS = 8, 20, 2"
+        "HELD_OUT, WIDTH, TRAINING_STEPS, SEEDS = 100, 8, 20, 2"
     ),
     "own_data": 'FOLDER, STEPS = "my_images", 20',
 }
