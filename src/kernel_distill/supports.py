@@ -1,4 +1,4 @@
-"""The first support: natural images, as many of each class as of any other."""
+"""The first support: natural images, as many of each class as of any other, drawn or herded."""
 
 from typing import Any
 
@@ -85,3 +85,43 @@ def real_support(
         indices = numpy_generator(key).choice(len(train), size, replace=False)
     indices = indices[np.argsort(train.labels[indices], kind="stable")]
     return train.images[indices], train.labels[indices]
+
+
+def herded_support(
+    key: PRNGKeyArray, train: Split, size: int
+) -> tuple[Float[np.ndarray, "s *shape"], Int[np.ndarray, "s"]]:
+    """Training images near the mean of their class, and their classes, sorted by class.
+
+    Args:
+        key: draws which classes have one more, where the size is no multiple of their number.
+        train: where they come from.
+        size: how many.
+    """
+    _, labels = real_support(key, train, size)
+    chosen = []
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        (members,) = np.nonzero(train.labels == label)
+        rows = train.images[members].reshape(len(members), -1).astype(np.float64)
+        chosen.append(members[herding(rows, int(count))])
+    return train.images[np.concatenate(chosen)], labels
+
+
+def herding(rows: Float[np.ndarray, "n feature"], count: int) -> Int[np.ndarray, "count"]:
+    """Rows whose mean, as they are added one by one, stays as near as can be to that of all.
+
+    Source: Welling 2009; without repetition, as Rebuffi et al. 2017 (iCaRL), on the rows
+    themselves where they take a network's features.
+    """
+    mean = rows.mean(axis=0)
+    squares = np.einsum("nf,nf->n", rows, rows)
+    missing = np.zeros_like(mean)  # to k times the mean, from the sum of the k - 1 chosen
+    free = np.ones(len(rows), bool)
+    chosen = np.empty(count, int)
+    for place in range(count):
+        missing += mean
+        # the squared distance of each row to it, but for what they have in common
+        distances = squares - 2 * rows @ missing
+        chosen[place] = np.where(free, distances, np.inf).argmin()
+        free[chosen[place]] = False
+        missing -= rows[chosen[place]]
+    return chosen

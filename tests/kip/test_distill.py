@@ -179,6 +179,25 @@ def test_start_from_noise(tiny):
     assert np.mean(images**4) / np.mean(images**2) ** 2 == pytest.approx(3, rel=0.15)
 
 
+def test_start_from_herded_images(tiny):
+    def start(size):
+        result = kip.distill(
+            KERNEL, tiny, key=KEY, support_size=size, steps=0, start="herding", learn_labels=False
+        )
+        return result.initial.images, result.initial.labels.argmax(axis=1)
+
+    images, classes = start(7)
+    assert sorted(np.bincount(classes)) == [2, 2, 3]
+    for label in range(3):
+        of_class = tiny.train.images[tiny.train.labels == label]
+        rows = of_class.reshape(len(of_class), -1)
+        distances = np.linalg.norm(rows - rows.mean(axis=0), axis=1)
+        # herding's first image is the one nearest to the mean
+        assert np.array_equal(images[classes == label][0], of_class[distances.argmin()])
+    all_images, _ = start(len(tiny.train))
+    assert len(np.unique(all_images, axis=0)) == len(np.unique(tiny.train.images, axis=0))
+
+
 def test_corrupted_pixels_stay_at_their_noise(tiny_without_validation):
     corruption = 0.3
     settings = {"key": KEY, "images_per_class": 2, "steps": 4}

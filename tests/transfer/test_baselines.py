@@ -9,8 +9,9 @@ from sklearn.cluster import KMeans
 from sklearn.neighbors import KNeighborsClassifier
 
 import kernel_distill as kd
+from kernel_distill.supports import herding
 from kernel_distill.transfer import BASELINES, baseline, nearest_neighbour
-from kernel_distill.transfer._prototypes import herding, k_center, k_means
+from kernel_distill.transfer._prototypes import k_center, k_means
 
 KEY = jax.random.key(0)
 

@@ -28,7 +28,7 @@ from kernel_distill.kip._step import (
     step,
 )
 from kernel_distill.results import Outcome, Result, finish
-from kernel_distill.supports import check, real_support
+from kernel_distill.supports import check, herded_support, real_support
 
 
 def distill(
@@ -156,7 +156,8 @@ class _Distillation:
         self._label_schedule = make_schedule(
             settings.schedule, settings.label_solve_rate, steps=settings.steps
         )
-        images, classes = real_support(support_key, data.train, size)
+        draw = herded_support if settings.start == "herding" else real_support
+        images, classes = draw(support_key, data.train, size)
         self._noise = self._pixels_at_noise(images.shape)
         self._initial: Support = {
             "images": self._start(images),

@@ -13,8 +13,8 @@ from kernel_distill.artefact import Distilled, package_versions
 from kernel_distill.data import LABEL_CONVENTION, Dataset, numpy_generator, one_hot
 from kernel_distill.evaluation import evaluate
 from kernel_distill.kernels import FullyConnected
-from kernel_distill.supports import check_per_class, real_support
-from kernel_distill.transfer._prototypes import herding, k_center, k_means
+from kernel_distill.supports import check_per_class, herded_support, real_support
+from kernel_distill.transfer._prototypes import k_center, k_means
 
 BASELINES = ("random", "optimised", "kmeans", "average", "herding", "kcenter", "full")
 """The sets that `baseline` makes."""
@@ -86,6 +86,8 @@ def baseline(
     train, size = data.train, images_per_class * data.num_classes
     if name == "random":
         images, labels = real_support(key, train, size)
+    elif name == "herding":
+        images, labels = herded_support(key, train, size)
     elif name == "full":
         order = np.argsort(train.labels, kind="stable")
         images, labels = train.images[order], train.labels[order]
@@ -131,8 +133,6 @@ def _of_class(
 ) -> Float[np.ndarray, "count *shape"]:
     """What stands for the images of a class, in float64 or as they are."""
     rows = _rows(images).astype(np.float64)
-    if name == "herding":
-        return images[herding(rows, count)]
     if name == "kcenter":
         return images[k_center(rows, count)]
     if name == "average":

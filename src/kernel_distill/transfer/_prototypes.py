@@ -1,4 +1,4 @@
-"""Rows that stand for the rows of a class: centres of clusters, herding, k-centre."""
+"""Rows that stand for the rows of a class: centres of clusters, k-centre."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,27 +14,6 @@ def k_means(
     # threads add their sums in the order in which they end, and so to other bits
     with threadpool_limits(limits=1, user_api="openmp"):
         return KMeans(count, n_init=1, random_state=seed).fit(rows).cluster_centers_
-
-
-def herding(rows: Float[np.ndarray, "n feature"], count: int) -> Int[np.ndarray, "count"]:
-    """Rows whose mean, as they are added one by one, stays as near as can be to that of all.
-
-    Source: Welling 2009; without repetition, as Rebuffi et al. 2017 (iCaRL), on the rows
-    themselves where they take a network's features.
-    """
-    mean = rows.mean(axis=0)
-    squares = np.einsum("nf,nf->n", rows, rows)
-    missing = np.zeros_like(mean)  # to k times the mean, from the sum of the k - 1 chosen
-    free = np.ones(len(rows), bool)
-    chosen = np.empty(count, int)
-    for place in range(count):
-        missing += mean
-        # the squared distance of each row to it, but for what they have in common
-        distances = squares - 2 * rows @ missing
-        chosen[place] = np.where(free, distances, np.inf).argmin()
-        free[chosen[place]] = False
-        missing -= rows[chosen[place]]
-    return chosen
 
 
 def k_center(rows: Float[np.ndarray, "n feature"], count: int) -> Int[np.ndarray, "count"]:
