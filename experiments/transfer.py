@@ -1,10 +1,10 @@
 """Trains networks on the set of an experiment and writes down what came of it.
 
-    python experiments/transfer.py mnist_convnet3_1
+    python experiments/transfer.py mnist_10
 
-reads experiments/transfer/mnist_convnet3_1.yaml, distils the experiment it names (see run.py)
-where that has not been done, and trains its networks on the distilled images and on those beside
-them. The accuracies go to experiments/results/transfer, and `make tables` puts them into README.md.
+reads experiments/transfer/mnist_10.yaml, distils the experiment it names (see run.py) where that
+has not been done, and trains its networks on the distilled images and on those beside them. The
+accuracies go to experiments/results/transfer, and `make tables` puts them into README.md.
 """
 
 import json

@@ -97,7 +97,7 @@ def herded_support(
         train: where they come from.
         size: how many.
     """
-    _, labels = real_support(key, train, size)
+    labels = train.labels[ClassBalanced(train).draw(key, size)]  # class by class
     chosen = []
     for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
         (members,) = np.nonzero(train.labels == label)

@@ -60,8 +60,7 @@ class Settings:
 
     start: Literal["real", "herding", "noise"] = "real"
     """The first support: images of the training set, drawn at random; those near the mean of their
-    class, one after the other (Welling 2009); or Gaussian noise of the magnitude of real ones. Ten
-    herded images of MNIST teach finite networks more, before KIP and after few steps of it."""
+    class, one after the other (Welling 2009); or Gaussian noise of the magnitude of real ones."""
 
     augment: tuple[str, ...] = ()
     """What is done at random to the natural images of a batch: flip, shift, rotate, crop, scale,
