@@ -1,6 +1,8 @@
 """What all tests share: shapes checked as they run, and the data they look at."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +15,15 @@ from jaxtyping import install_import_hook
 
 # blocks shared out over devices (distributed/), of which one has a row too few
 jax.config.update("jax_num_cpu_devices", 3)
-# what the command line compiles in this process is not kept in the developer's own folder
-os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
-jax.config.update("jax_enable_compilation_cache", False)
+# most of a test is compiling: programs are kept for as long as pytest runs, for its processes and
+# for those that tests start, and not in the developer's own folder
+PROGRAMS = {
+    "jax_compilation_cache_dir": os.environ.get("JAX_COMPILATION_CACHE_DIR") or tempfile.mkdtemp(),
+    "jax_persistent_cache_min_compile_time_secs": 0.1,
+}
+for name, value in PROGRAMS.items():
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)
 
 # for good, not in a `with`: what is imported inside functions is checked too
 install_import_hook("kernel_distill", "beartype.beartype")
@@ -23,6 +31,11 @@ install_import_hook("kernel_distill", "beartype.beartype")
 # TensorFlow's start-up lines: here, and in the processes that tests start
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # whose processes have been given the folder
+        shutil.rmtree(PROGRAMS["jax_compilation_cache_dir"], ignore_errors=True)
 
 
 @dataclass(frozen=True)

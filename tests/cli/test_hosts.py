@@ -60,7 +60,7 @@ class Processes:
         self.started = []
 
     def start(self, *arguments, devices):
-        environment = {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_ENABLE_COMPILATION_CACHE": "false"}
+        environment = {"JAX_NUM_CPU_DEVICES": str(devices)}
         process = subprocess.Popen(
             [sys.executable, "-m", "kernel_distill.cli", *map(str, arguments)],
             stdout=subprocess.PIPE,

@@ -49,7 +49,7 @@ def test_too_late_to_join() -> None:
 def test_two_processes(tmp_path: Path) -> None:
     coordinator = f"127.0.0.1:{free_port()}"
     files = [tmp_path / f"{process}.npz" for process in range(2)]
-    environment = {"JAX_NUM_CPU_DEVICES": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    environment = {"JAX_NUM_CPU_DEVICES": "1"}
 
     processes = [
         subprocess.Popen(
