@@ -134,6 +134,7 @@ def test_evaluate_a_mixture_of_both_kinds(cli, own, tmp_path):
         assert re.search(rf"fc1 {member.kind} +│ +18 │ +[\d.]+ % │ {loss:.5f} │", evaluated.out)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_convolutional_network(cli, own, tmp_path):
     outcome = cli(

@@ -34,6 +34,7 @@ def test_what_a_run_would_refuse(cli, own):
     assert "999 images per class were asked for" in outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("members", [1, 2])
 def test_parts_of_an_estimate(members):
     data = kd.data.load("digits")

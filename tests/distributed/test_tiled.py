@@ -61,6 +61,7 @@ def test_every_row_is_new_in_one_chunk(rows: int, size: int) -> None:
     assert Chunks.into(size, rows).count == size
 
 
+@pytest.mark.slow
 def test_a_tile_as_large_as_memory_allows() -> None:
     whole = tile_memory(FC, (64, 1000), (30,), "float32")
     rows, columns = largest_tile(FC, (64, 30), (1000, 30), "float32", whole // 5)

@@ -189,6 +189,7 @@ def singular_images(case: str) -> tuple[np.ndarray, np.ndarray]:
     return x1.astype(np.float32), x2.astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["duplicates", "zeros", "constant", "shared margin"])
 def test_singular_pairs(case: str, distance: Distance) -> None:
     architecture = ConvNet(depth=2, prepend=False)
@@ -245,6 +246,7 @@ def test_constant_images_of_one_sign(distance: Distance) -> None:
         assert distance(got, wanted) < 3e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["erf", "gelu"])
 def test_float32_of_smooth_activations(activation: Any, distance: Distance) -> None:
     exact, reference = both(ConvNet(depth=1, prepend=True, activation=activation))
@@ -259,6 +261,7 @@ def test_float32_of_smooth_activations(activation: Any, distance: Distance) -> N
         assert distance(got, wanted) < 1e-6
 
 
+@pytest.mark.slow
 def test_collinear_images_without_biases(distance: Distance) -> None:
     """The one pair of features that float32 does not get to 1e-6: parallel, of other lengths.
 
@@ -298,6 +301,7 @@ def test_small_images_without_biases(distance: Distance) -> None:
 # --- other networks of convolutions, activations and poolings
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
     "letters",

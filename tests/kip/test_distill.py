@@ -350,6 +350,7 @@ def hundred_classes():
     )
 
 
+@pytest.mark.slow
 def test_hundred_classes_with_fewer_images_than_classes(hundred_classes, tmp_path):
     with Run.create(tmp_path / "run", {}) as run:
         result = kip.distill(

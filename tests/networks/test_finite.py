@@ -12,8 +12,6 @@ from kernel_distill import kernels, networks
 from kernel_distill._errors import InputError, UnknownNameError
 from kernel_distill.kernels._stax import stax_network
 
-pytestmark = pytest.mark.kernels
-
 KEY = jax.random.key(0)
 ARCHITECTURES = [
     kernels.ConvNet(depth=2, prepend=True),

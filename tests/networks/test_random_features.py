@@ -11,8 +11,6 @@ import kernel_distill as kd
 from kernel_distill import kernels, networks
 from kernel_distill._errors import InputError
 
-pytestmark = pytest.mark.kernels
-
 KEY = jax.random.key(0)
 FC2 = kernels.FullyConnected(depth=2, b_std=0.3)
 ROWS = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
@@ -55,6 +53,7 @@ def test_bias_falls_as_one_over_width() -> None:
     assert wide == pytest.approx(narrow / 4, rel=0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "architecture",
     [
@@ -98,6 +97,7 @@ def test_another_key_is_not_another_program() -> None:
     assert len(traces) == 2
 
 
+@pytest.mark.slow
 def test_gradient_is_that_of_the_networks() -> None:
     kernel = networks.random_features(FC2, width=8, networks=2, key=KEY)
     with jax.enable_x64(True):

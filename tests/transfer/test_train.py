@@ -173,6 +173,7 @@ def test_a_network_that_predicts_the_same_for_all_images_is_dead(rows):
     train(Off("off", None), images, alike, settings=settings, key=jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_a_wide_network_learns_what_its_kernel_predicts():
     """Lee et al. 2019: trained to the end, f(x) = f0(x) + K(x, X) K(X, X)^-1 (y - f0(X))."""
     digits = kd.data.load("digits")

@@ -76,6 +76,7 @@ def test_all_that_diverges_is_an_error(digits, real):
         transfer(NETWORK, real, digits, settings=settings, key=jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_results_of_other_networks_stay(digits, real, natural_set, tmp_path):
     settings = TrainingSettings(steps=2)
 

@@ -51,6 +51,7 @@ def test_rank_correlation_by_hand():
         rank_correlations(Comparison(doors, (replace(full, cells=(*full.cells[:2], None, None)),)))
 
 
+@pytest.mark.slow
 def test_the_memory_is_what_has_been_met(digits, natural_set, monkeypatch):
     seen = []
 
