@@ -56,6 +56,9 @@ def join(
         options |= {"num_processes": num_processes, "process_id": process_id}
         if coordinator.startswith(("127.", "localhost:", "[::1]:")):
             options["coordinator_bind_address"] = coordinator  # not on all interfaces
+    elif int(os.environ.get("SLURM_LOCALID", "0")) > 0 and _sees_one_gpu():
+        # JAX takes the GPU of the task's number, where this is the only one (--gpus-per-task)
+        options["local_device_ids"] = [0]
     try:
         with _stoppable():
             jax.distributed.initialize(**options)
@@ -71,6 +74,11 @@ def join(
             f"the processes could not be joined with coordinator {coordinator}: "
             f"{_line(error)}. {remedy}"
         ) from error
+
+
+def _sees_one_gpu() -> bool:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return len(visible.split(",")) == 1 and visible not in ("", "-1")
 
 
 @contextlib.contextmanager

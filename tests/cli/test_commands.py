@@ -74,7 +74,7 @@ def test_config_holds_every_setting(kip_run, label_solve_run):
             field.name for group in (kd.data.Settings, settings) for field in fields(group)
         }
         expected |= {"architecture", "kernel", "w_std", "b_std", "activation", "implementation"}
-        expected |= {"devices", "tile", "memory", "ray", "group", "insecure"}
+        expected |= {"devices", "tile", "memory", "ray", "group"}
         assert set(config) == expected
         assert config["command"] == command
     assert config["support_size"] == 25

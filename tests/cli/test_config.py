@@ -177,3 +177,20 @@ def test_nothing_to_resume(cli, tmp_path):
     assert outcome.status == 1
     assert "there is no run to resume" in outcome.err
     assert not (tmp_path / "run").exists()
+
+
+def test_what_stands_in_place_of_what_a_file_says(tmp_path):
+    from kernel_distill.cli._kip import Kip
+    from kernel_distill.cli._options import arguments_of_config
+
+    path = tmp_path / "config.yaml"
+    path.write_text("tile: 9x9\ndevices: 4\n")
+    for given, left in (
+        (("--memory", "1GiB"), ["--devices", "4"]),
+        (("--ray=auto",), ["--tile", "9x9"]),
+        (("--steps", "3"), ["--tile", "9x9", "--devices", "4"]),
+    ):
+        assert arguments_of_config(path, "kip", Kip, given=given) == left
+    path.write_text("ray: auto\ngroup: 7\ninsecure: true\n")
+    with pytest.warns(UserWarning, match="a file cannot say: give --insecure"):
+        assert arguments_of_config(path, "kip", Kip, given=("--devices", "2")) == []

@@ -3,6 +3,7 @@
 import pickle
 import zipfile
 
+import jax
 import numpy as np
 import pytest
 
@@ -182,3 +183,16 @@ def test_folder_that_cannot_be_written_to(cli, tmp_path, own):
     assert outcome.status == 1
     assert "could not write" in outcome.err
     assert "a part of this path is a file" in outcome.err
+
+
+def test_a_device_without_memory(cli, tmp_path, own, monkeypatch):
+    """Of all that is allocated on a device, none can be made to fail here: the error is JAX's."""
+
+    def distil(*_, **__):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to\nmore")
+
+    monkeypatch.setattr("kernel_distill.kip.distill", distil)
+    outcome = cli("kip", "--dataset", own, "--out", tmp_path / "run")
+    assert outcome.status == 1
+    assert outcome.err.startswith("error: a device ran out of memory (RESOURCE_EXHAUSTED: Out of")
+    assert "--memory 1GiB" in outcome.err

@@ -21,6 +21,15 @@ def test_a_run_on_a_cluster(cli, own):
     assert "for this machine, not for the Ray cluster" in outcome.out
 
 
+def test_a_run_of_several_processes(cli, own, tmp_path):
+    together = ("--coordinator", "10.0.0.5:1234", "--num-processes", 4, "--process-id", 0)
+    where = ("--out", tmp_path / "run")
+    outcome = cli("estimate", "kip", "--dataset", own, "--steps", 3, *together, *where)
+    assert outcome.status == 0, outcome.err
+    assert "for this machine alone, not for all processes together" in outcome.out
+    assert not (tmp_path / "run").exists()
+
+
 def test_label_solve_with_the_config_of_a_run(cli, label_solve_run):
     path, _ = label_solve_run
     outcome = cli("estimate", "label-solve", "--config", path / "config.yaml")

@@ -71,14 +71,14 @@ class Processes:
         self.started.append(process)
         return process
 
-    def start_two(self, *arguments, others=()):
-        """Args: others: further options of the second."""
+    def start_two(self, *arguments, others=(), devices=1):
+        """Args: others: further options of the second; devices: of each."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         together = ("--coordinator", f"127.0.0.1:{port}", "--num-processes", 2, "--process-id")
-        first = self.start(*arguments, *together, 0, devices=1)
-        return first, self.start(*arguments, *together, 1, *others, devices=1)
+        first = self.start(*arguments, *together, 0, devices=devices)
+        return first, self.start(*arguments, *together, 1, *others, devices=devices)
 
     def kill(self):
         for process in self.started:
@@ -226,6 +226,27 @@ def test_different_settings(processes, tmp_path):
     assert "seed=0 there, 3 here. Start all of them alike." in second[2]
     assert "error: all processes of a run must have the settings" in first[2]
     assert not path.exists()
+
+
+@pytest.mark.slow
+def test_other_devices_are_refused_before_anything_waits_for_them(processes, tmp_path):
+    path = tmp_path / "run"
+    both = processes.start_two(*RUNS["kip"], "--out", path, others=("--devices", 1))
+    first, second = map(end, both)
+    assert first[0] == second[0] == 1
+    assert 'devices="all" there, 1 here. Start all of them alike.' in second[2]
+
+
+@pytest.mark.slow
+def test_kernels_of_both_kinds_drawn_a_step(processes, tmp_path):
+    """Between meshes of other devices a state could not go from one step to the next."""
+    path = tmp_path / "run"
+    options = (*RUNS["kip"][:1], "--architecture", "fc1", "convnet1", "--steps", 6)
+    both = processes.start_two(
+        *(*options, "--batch-size", 9, "--validation-size", 20, "--out", path), devices=2
+    )
+    for status, _, err in map(end, both):
+        assert status == 0, err
 
 
 @pytest.mark.slow

@@ -225,3 +225,53 @@ def test_reading_is_quiet_and_leaves_the_gpu_alone(tfds, tmp_path):
         [sys.executable, "-c", QUIET, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert (ran.returncode, ran.stderr, ran.stdout) == (0, "still heard\n", "")
+
+
+PREPARE = """
+import sys
+import numpy as np
+from kernel_distill.data import _tfds
+with _tfds._quietly():
+    tfds = _tfds._import()
+
+class Slow(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(4, 4, 1)),
+                "label": tfds.features.ClassLabel(num_classes=2),
+            }
+        )
+        return self.dataset_info_from_configs(features=features)
+
+    def _split_generators(self, manager):
+        with open(sys.argv[2], "a") as file:
+            file.write("prepared\\n")
+        return {"train": self._generate_examples(), "test": self._generate_examples()}
+
+    def _generate_examples(self):
+        import time
+        for number in range(20):
+            time.sleep(0.05)
+            yield number, {"image": np.full((4, 4, 1), number, np.uint8), "label": number % 2}
+
+print(_tfds.read_tfds("slow", data_dir=sys.argv[1], image_size=None).train_images.sum())
+"""
+
+
+def test_two_processes_prepare_a_set_once(tmp_path):
+    """Those of a run all begin with it; tensorflow_datasets has but the first succeed."""
+    script, told = tmp_path / "prepare.py", tmp_path / "told.txt"
+    script.write_text(PREPARE)
+    command = [sys.executable, str(script), str(tmp_path / "data"), str(told)]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in both:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert out.split()[-1] == str(16 * sum(range(20)))
+    assert told.read_text() == "prepared\n"

@@ -38,6 +38,29 @@ def test_an_error_of_jax_is_no_loss_in_one_process() -> None:
         raise jax.errors.JaxRuntimeError("out of memory")
 
 
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"SLURM_LOCALID": "3", "CUDA_VISIBLE_DEVICES": "0"}, [0]),  # --gpus-per-task 1
+        ({"SLURM_LOCALID": "3", "CUDA_VISIBLE_DEVICES": "0,1,2,3"}, None),
+        ({"SLURM_LOCALID": "0", "CUDA_VISIBLE_DEVICES": "0"}, None),
+        ({}, None),
+    ],
+)
+def test_the_gpu_of_a_task_of_slurm(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: list[int] | None
+) -> None:
+    """JAX takes the GPU whose number is that of the task; a task that sees one calls it 0."""
+    for name in ("SLURM_LOCALID", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **options: given.update(options))
+    hosts.join("auto")
+    assert given.get("local_device_ids") == expected
+
+
 def test_too_late_to_join() -> None:
     jax.devices()  # now JAX is at work in this process
     with pytest.raises(InputError, match=r"could not be joined with coordinator 127\.0\.0\.1:1"):

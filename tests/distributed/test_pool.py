@@ -12,7 +12,7 @@ import pytest
 from kernel_distill import kernels
 from kernel_distill._errors import NumericalError, PoolError
 from kernel_distill.distributed._pool import LostError, Pool, Task
-from kernel_distill.distributed._worker import Done, Job
+from kernel_distill.distributed._worker import Done, Job, UnfitError
 
 KERNEL = kernels.FullyConnected().kernel()
 
@@ -188,6 +188,22 @@ def test_nobody_is_late_when_this_process_was_frozen_itself() -> None:
     pool = pool_of(cluster)
     compute(pool, 12)
     assert pool.status.again == 0
+
+
+def test_a_node_that_lacks_the_package_is_left_out() -> None:
+    cluster = Simulated(bare=(2, 1.0), one=(1, 1.0))
+    bare = UnfitError("No module named 'kernel_distill'")
+    cluster.fail = lambda name, node: bare if node == "bare" else None
+    pool = pool_of(cluster)
+    with pytest.warns(UserWarning, match="a machine is left out: No module named") as told:
+        compute(pool, 20)
+    assert len(told) == 1
+    assert pool.status.workers == 1
+    late = {node for when, _, node in cluster.started if when > 2}
+    assert late == {"one"}
+    cluster.fail = lambda name, node: bare
+    with pytest.raises(PoolError, match=r"no machine can do the work.*pip install"):
+        compute(pool, 5)
 
 
 def test_no_node_left() -> None:

@@ -47,6 +47,15 @@ def test_no_token(
         distributed.on_ray(FC, address, insecure=True)
 
 
+def test_auto_is_what_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.5:6379")
+    with pytest.raises(InputError, match=r"to join '10\.0\.0\.5:6379', set RAY_AUTH_MODE=token"):
+        distributed.on_ray(FC, "auto")
+    monkeypatch.setenv("RAY_ADDRESS", "ray://10.0.0.5:10001")
+    with pytest.raises(InputError, match=r"by host:port; got 'ray://10\.0\.0\.5:10001'"):
+        distributed.on_ray(FC, "auto")
+
+
 @pytest.mark.parametrize("where", ["variable", "file", "default"])
 def test_a_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")

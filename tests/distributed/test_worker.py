@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from kernel_distill.distributed import _worker as worker
+
 ONE_THREAD = """
 from pathlib import Path
 from kernel_distill.distributed import _worker
@@ -24,3 +26,12 @@ def test_a_worker_computes_on_one_core() -> None:
         [sys.executable, "-c", ONE_THREAD], check=True, capture_output=True, text=True, timeout=120
     )
     assert told.stdout.strip() == "[CpuDevice(id=0)] 1"
+
+
+def test_a_worker_of_another_version_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_here", lambda: "worker 5 at 10.0.0.5")
+    expected = worker.versions() | {"jax": "0.1"}
+    told = worker.compute(b"no job at all", expected)
+    assert isinstance(told, worker.UnfitError)
+    assert "worker 5 at 10.0.0.5 has {'kernel-distill'" in str(told)
+    assert "'jax': '0.1'" in str(told)

@@ -1,5 +1,6 @@
 """Baselines against scikit-learn, and against herding and k-centre written out from the papers."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import jax
@@ -100,6 +101,12 @@ def test_evaluate_takes_them(digits):
         kd.evaluate(averages, digits.test)
 
 
+def test_what_has_a_number_of_its_own_fits_scarce_classes(digits):
+    for name in ("average", "full"):
+        found = baseline(name, digits, images_per_class=1000, key=KEY)
+        assert found.metadata["settings"] == {}
+
+
 def test_average(digits):
     found = baseline("average", digits, images_per_class=1, key=KEY).images
     for label in range(10):
@@ -142,6 +149,12 @@ def test_nearest_neighbour(digits):
     )
     expected = classifier.score(flat(digits.test.images), digits.test.labels)
     assert nearest_neighbour(prototypes, digits) == expected > 0.7
+    raw = kd.data.load("digits", preprocessing="none")
+    with pytest.raises(kd.InputError, match="was made with preprocessing"):
+        nearest_neighbour(prototypes, raw)
+    empty = replace(digits.test, images=digits.test.images[:0], labels=digits.test.labels[:0])
+    with pytest.raises(kd.InputError, match="nothing to evaluate on"):
+        nearest_neighbour(prototypes, replace(digits, test=empty))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import kernel_distill as kd
 from kernel_distill import transfer
 from kernel_distill.transfer import TrainingSettings, baseline, compare, save_comparison
 from kernel_distill.transfer import _doors as doors
-from kernel_distill.transfer._comparison import Comparison, Measured, Row
+from kernel_distill.transfer._comparison import Comparison, Failed, Measured, Row
 from kernel_distill.transfer._comparison_files import text_table
 
 KEY = jax.random.key(0)
@@ -48,8 +48,9 @@ def test_the_same_draws_go_through_every_door(digits, run, tmp_path):
     }
     assert cells["run", 0].accuracies == (kd.evaluate(run, digits.test, kernel=KERNEL).accuracy,)
     assert len(cells["run", 1].accuracies) == len(cells["average", 1].accuracies) == 2
+    draw_key, door_key = jax.random.split(KEY)
     draws = [
-        baseline("random", digits, images_per_class=3, key=jax.random.fold_in(KEY, number))
+        baseline("random", digits, images_per_class=3, key=jax.random.fold_in(draw_key, number))
         for number in range(2)
     ]
     assert cells["random", 0].accuracies == tuple(
@@ -63,7 +64,7 @@ def test_the_same_draws_go_through_every_door(digits, run, tmp_path):
     )
     assert cells["random", 1].accuracies == tuple(
         transfer.transfer(NETWORK, draw, digits, settings=SETTINGS, seeds=1, key=key).accuracies[0]
-        for draw, key in zip(draws, jax.random.split(jax.random.split(KEY)[1], 2), strict=True)
+        for draw, key in zip(draws, jax.random.split(jax.random.split(door_key)[1], 2), strict=True)
     )
     assert {name for (name, door), cell in cells.items() if cell is None} == set(rows)
 
@@ -88,7 +89,7 @@ def test_the_ceiling(digits, run, tmp_path, monkeypatch):
         folder=tmp_path,
     )
     # five times through 1350 images, a hundred at a time
-    assert trained == [(25, 5), (1350, 67)]
+    assert trained == [(25, 5), (1350, 68)]
     ridge, _ = comparison.rows[1].cells
     assert ridge.images == 1300  # the scarcest class has 130
     assert ridge.mean > 0.97
@@ -167,15 +168,17 @@ def test_files(tmp_path):
     comparison = Comparison(
         ("fc1 ntk", "a | b"),
         (
-            Row("runs/$x", "mnist, zca", 10, (Measured((0.5,), 10), Measured((0.9, 0.8), 10))),
-            Row("full", "mnist, none", 60000, (Measured((0.25,), 5000), None)),
+            Row(
+                "runs/$x", "mnist, zca", 10, False, (Measured((0.5,), 10), Measured((0.9, 0.8), 10))
+            ),
+            Row("full", "mnist, none", 60000, True, (Measured((0.25,), 5000), Failed("died"))),
         ),
     )
     save_comparison(tmp_path, comparison, title="mnist")
     assert text_table(comparison) == [
         ("learned from", "data", "images", "fc1 ntk (%)", "a | b (%)"),
         ("runs/$x", "mnist, zca", "10", "50.00", "85.00 ± 7.07"),
-        ("full", "mnist, none", "60,000", "25.00 (of 5,000 images)", ""),
+        ("full", "mnist, none", "60,000", "25.00 (of 5,000 images)", "failed"),
     ]
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert lines[0] == r"| learned from | data | images | fc1 ntk (%) | a \| b (%) |"
@@ -186,19 +189,34 @@ def test_files(tmp_path):
     assert float(rows[0]["a | b"]) == pytest.approx(0.85)
     assert float(rows[0]["a | b deviation"]) == pytest.approx(np.std([0.9, 0.8], ddof=1))
     assert (rows[1]["fc1 ntk images"], rows[1]["a | b"]) == ("5000", "")
+    assert (rows[0]["a | b failed"], rows[1]["a | b failed"]) == ("", "died")
     assert (tmp_path / "table.png").stat().st_size > 0
 
 
 def test_what_is_refused(digits, run, tmp_path):
-    def refused(match, **options):
+    def refused(match, data=digits, **options):
         with pytest.raises(kd.InputError, match=match):
-            compare([("run", run, digits)], key=KEY, folder=tmp_path, **options)
+            compare([("run", run, data)], key=KEY, folder=tmp_path, **options)
 
     refused("did you mean 'herding'", baselines=("herdin",), kernels=(KERNEL,))
     refused("seeds must be 1 or more", seeds=0)
+    mixture = kd.kernels.mixture(KERNEL, kd.kernels.FullyConnected(depth=2).kernel("ntk"))
+    refused("a mixture of .'fc1', 'fc2'.: give its members", kernels=(mixture,))
+    refused("32x32", networks=(kd.networks.named("vgg11"),))
+    empty = replace(
+        digits,
+        validation=replace(
+            digits.test, images=digits.test.images[:0], labels=digits.test.labels[:0]
+        ),
+    )
+    refused("hold some out", data=empty, baselines=("optimised",), kernels=(KERNEL,))
+    choice = replace(SETTINGS, factor=(0.1, 1.0))
+    refused("2 settings are to be compared", data=empty, networks=(NETWORK,), settings=choice)
     refused("nothing to measure with")
     refused("different names", kernels=(KERNEL, KERNEL))
     refused("32x32", kernels=(kd.kernels.named("myrtle5").kernel("ntk"),))
+    with pytest.raises(kd.InputError, match="give one run or more"):
+        compare([], kernels=(KERNEL,), key=KEY, folder=tmp_path)
     with pytest.raises(kd.InputError, match="does not say how its images were preprocessed"):
         compare([("run", replace(run, metadata={}), digits)], key=KEY, folder=tmp_path)
     assert not (tmp_path / "comparison.json").exists()

@@ -49,10 +49,11 @@ _NOT_SETTINGS = frozenset(
     {
         *("out", "resume", "overwrite", "config"),
         *("coordinator", "num_processes", "process_id"),
+        "insecure",
     }
 )
 # where to run: they are kept, for the same bits, and may differ too, on another machine
-_PLACE = frozenset({"devices", "tile", "memory", "ray", "group", "insecure"})
+_PLACE = frozenset({"devices", "tile", "memory", "ray", "group"})
 # tells a run's folder from one of the user's own that happens to have a config.yaml
 _HEADER = "# Settings of a kernel-distill run; run it again with --config and this file.\n"
 
@@ -89,7 +90,8 @@ class Run:
             config: all settings, of what YAML can hold. When a run is resumed, `out`, `resume`,
                 `overwrite`, `config`, and what says where to run (`devices`, `tile`, `memory`,
                 `ray`, `group`, `insecure`, `coordinator`, `num_processes`, `process_id`) at its top
-                may differ, nothing else. The last three are not saved: they are each process's own.
+                may differ, nothing else. The last three are not saved, being each process's own,
+                nor is `insecure`, which is for whoever starts a run to say.
             resume: go on with the run that is there.
             overwrite: begin anew. Removes what a run writes, and no other file.
             defaults: what settings were that a run of an earlier version, which is resumed, does

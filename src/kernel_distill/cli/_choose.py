@@ -9,7 +9,7 @@ import tyro
 
 from kernel_distill._errors import InputError
 from kernel_distill._files import write_atomically
-from kernel_distill.cli._compare import show
+from kernel_distill.cli._compare import FACTORS, show
 from kernel_distill.cli._distilled import DistilledOptions
 from kernel_distill.cli._networks import NetworkOptions
 from kernel_distill.cli._show import line, paths, waiting
@@ -17,6 +17,7 @@ from kernel_distill.transfer import (
     TrainingSettings,
     compare,
     rank_correlations,
+    ranked_columns,
     save_comparison,
 )
 
@@ -26,7 +27,8 @@ class Choose:
     """Rank architectures by training each on a distilled set only.
 
     Beside it on as many random images, and on all training images, whose ranking is the true one:
-    the rank correlation with it says what the few images are good for.
+    the rank correlation with it says what the few images are good for. Accuracies are those on test
+    images: that of a network chosen by this table wants others.
 
     For example: kernel-distill choose runs/mnist --network fc1 fc3 convnet1 convnet3 --out choice
     """
@@ -48,7 +50,7 @@ class Choose:
 
     data: DistilledOptions = field(default_factory=DistilledOptions)
 
-    training: TrainingSettings = field(default_factory=TrainingSettings)
+    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(factor=FACTORS))
 
     def run(self) -> None:
         chosen = self.networks.named()
@@ -72,10 +74,19 @@ class Choose:
         title = f"Test accuracy on {dataset.name}"
         save_comparison(self.out, comparison, title=title)
         show(comparison, title=title)
-        correlations = rank_correlations(comparison)
-        text = json.dumps({"rank_correlation": correlations}, indent=2)
+        ceiling = comparison.rows[-1]
+        names = [comparison.doors[column] for column in ranked_columns(ceiling)]
+        correlations = [
+            {"learned_from": row.name, "images": row.images, "rank_correlation": value}
+            for row, value in rank_correlations(comparison)
+        ]
+        text = json.dumps(
+            {"networks": names, "rank_correlations": correlations}, indent=2, allow_nan=False
+        )
         write_atomically(self.out / "choice.json", (text + "\n").encode())
-        line("Rank correlation with training on all images:")
-        for name, value in correlations.items():
-            line(f"  {name}: {'undefined' if value is None else f'{value:.2f}'}")
-        paths(self.out, ("table.md", "table.csv", "table.png", "choice.json"))
+        line(f"Rank correlation with training on all images, of {', '.join(names)}:")
+        for each in correlations:
+            value = each["rank_correlation"]
+            line(f"  {each['learned_from']}: {'undefined' if value is None else f'{value:.2f}'}")
+        files = ("table.md", "table.csv", "table.png", "choice.json", "comparison.json")
+        paths(self.out, files)

@@ -29,6 +29,9 @@ from kernel_distill.transfer import (
     text_table,
 )
 
+# the largest stable rate is too much for some networks, such as lenet, and the best for others
+FACTORS = (0.01, 0.03, 0.1, 0.3, 1.0)
+
 
 def show(comparison: Comparison, *, title: str) -> None:
     """Prints the table, and below it why cells failed."""
@@ -75,10 +78,7 @@ class Compare:
 
     data: DistilledOptions = field(default_factory=DistilledOptions)
 
-    training: TrainingSettings = field(
-        # the largest stable rate is too much for some, such as lenet, and the best for others
-        default_factory=lambda: TrainingSettings(factor=(0.01, 0.03, 0.1, 0.3, 1.0))
-    )
+    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(factor=FACTORS))
 
     def run(self) -> None:
         if not self.run_directories:

@@ -14,7 +14,7 @@ from kernel_distill.artefact import save_picture, transfer_picture
 from kernel_distill.cli._distilled import DistilledOptions
 from kernel_distill.cli._networks import NetworkOptions
 from kernel_distill.cli._show import paths, table, waiting
-from kernel_distill.transfer import TrainingSettings, continual
+from kernel_distill.transfer import TrainingSettings, continual, per_cent
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,6 @@ class ContinualCommand:
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def run(self) -> None:
-        if self.seeds < 1:
-            raise InputError(f"seeds must be 1 or more; got {self.seeds}")
         if len(chosen := self.networks.named()) != 1:
             raise InputError(f"one network learns; got {len(chosen)}: name one with --network")
         distilled, dataset = self.data.open(self.run_directory)
@@ -75,15 +73,8 @@ class ContinualCommand:
         )
         save_picture(self.out / "continual.png", picture)
         rows = [
-            (name, *(_text(accuracies[:, task]) for task in range(len(classes))))
+            (name, *(per_cent(accuracies[:, task]) for task in range(len(classes))))
             for name, accuracies in found.accuracies.items()
         ]
         table(title, rows, ("memory", *(f"{count} classes (%)" for count in classes)))
         paths(self.out, ("continual.json", "continual.png"))
-
-
-def _text(accuracies: np.ndarray) -> str:
-    text = f"{100 * accuracies.mean():.1f}"
-    if len(accuracies) > 1:
-        text += f" ± {100 * accuracies.std(ddof=1):.1f}"
-    return text

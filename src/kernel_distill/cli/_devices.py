@@ -39,6 +39,7 @@ class DeviceOptions:
     group: int | None = None
     """With --ray: how many pairs of images a core takes at a time. Without it, as many as are
     measured to take a second as a run begins: it keeps to them, another run may not."""
+
     coordinator: str | None = None
     """For several processes, of one host or many, that do a run together, each started with the
     same options: HOST:PORT, where process 0 listens, or auto, which finds it and the two numbers
@@ -116,8 +117,9 @@ class DeviceOptions:
             )
             # now, since JAX may leave no time to say so then
             print(
-                f"process {jax.process_index()} of {jax.process_count()}: should one of them be "
-                f"lost, the others end within {hosts.HEARTBEAT + 10} s; go on with --resume",
+                f"process {jax.process_index()} of {jax.process_count()}, devices of its own: "
+                f"{jax.local_device_count()}. Should one of them be lost, the others end within "
+                f"{hosts.HEARTBEAT + 10} s; go on with --resume",
                 file=sys.stderr,
                 flush=True,
             )
@@ -136,14 +138,16 @@ class DeviceOptions:
             return on_ray(
                 self._in_tiles(kernel), self.ray, insecure=self.insecure, group=self.group
             )
-        if len(kernel.members) > 1:
+        if len(kernel.members) > 1 and jax.process_count() == 1:
             return mixture(*map(self.place, kernel.members))
         devices = self._devices(kernel)
-        kernel = self._in_tiles(kernel)
         if len(devices) == 1:
-            return kernel
+            return self._in_tiles(kernel)
         hosts.connect(devices)
-        return on_mesh(kernel, Mesh(np.asarray(devices), ("rows",)))
+        mesh = Mesh(np.asarray(devices), ("rows",))
+        # of several processes all members on the same devices: a state cannot move between meshes
+        placed = [on_mesh(self._in_tiles(member), mesh) for member in kernel.members]
+        return placed[0] if len(placed) == 1 else mixture(*placed)
 
     def _devices(self, kernel: Kernel) -> list[jax.Device]:
         """Those that share the blocks of a kernel: of every process the first ones."""
@@ -153,7 +157,9 @@ class DeviceOptions:
             count = len(own) if self.devices == "all" else self.devices
             if count > len(own):
                 raise InputError(f"{count} devices were asked for; JAX has {len(own)}: {own}")
-            pays = isinstance(kernel, ConvolutionalKernel) or own[0].platform != "cpu"
+            pays = own[0].platform != "cpu" or any(
+                isinstance(member, ConvolutionalKernel) for member in kernel.members
+            )
             chosen += own[: count if pays else 1]
         return chosen
 

@@ -52,6 +52,9 @@ def run_distillation(
     device_options.join()
     first = hosts.is_first()
     with contextlib.nullcontext() if first else contextlib.redirect_stdout(io.StringIO()):
+        groups = (data_settings, kernel_options, device_options, settings)
+        # first of all: processes with other devices, or another kernel, would wait for each other
+        hosts.check_same(_settings(command, groups, output))
         hosts.by_first(
             lambda: check_folder(output.out, resume=output.resume, overwrite=output.overwrite)
         )
@@ -59,8 +62,7 @@ def run_distillation(
         with waiting(f"loading and preprocessing {data_settings.dataset}"):
             dataset = data.load(**vars(data_settings))
         check(kernel, dataset, settings)
-        groups = (data_settings, kernel_options, device_options, settings)
-        _check_alike(command, groups, output, dataset)
+        hosts.check_same(_identity(dataset))
         # all that can be said against the input has been: from here on a run is begun, or
         # overwritten
         run = hosts.by_first(lambda: output.open(command, groups))
@@ -84,20 +86,23 @@ def run_distillation(
             paths(output.out, ("distilled.npz", *_PICTURES))
 
 
-def _check_alike(
-    command: str, groups: tuple[Any, ...], output: OutputOptions, dataset: Dataset
-) -> None:
-    """Raises InputError unless all processes were given the same run to do."""
-    alike = {"command": command, "seed": output.seed}
+def _settings(command: str, groups: tuple[Any, ...], output: OutputOptions) -> dict[str, Any]:
+    """What all processes of a run must have been given alike, and their versions."""
+    settings: dict[str, Any] = {"command": command, "seed": output.seed}
     for group in groups:
-        alike |= asdict(group)
-    for own in ("data_dir", "devices", "coordinator", "num_processes", "process_id"):
-        del alike[own]
-    alike["data set"] = dataset.to_metadata()
-    # not the images: their last bits may differ between kinds of processors
-    alike["training labels"] = zlib.crc32(np.ascontiguousarray(dataset.train.labels).tobytes())
-    alike |= {f"version of {name}": version for name, version in package_versions().items()}
-    hosts.check_same(alike)
+        settings |= asdict(group)
+    for own in ("data_dir", "coordinator", "num_processes", "process_id"):
+        del settings[own]
+    return settings | {
+        f"version of {name}": version for name, version in package_versions().items()
+    }
+
+
+def _identity(dataset: Dataset) -> dict[str, Any]:
+    """What tells a data set from others, but not the images: their last bits may differ between
+    kinds of processors."""
+    labels = np.ascontiguousarray(dataset.train.labels).tobytes()
+    return {"data set": dataset.to_metadata(), "training labels": zlib.crc32(labels)}
 
 
 def _print(result: Result, dataset: Dataset, kernel: Kernel, *, ridge: float) -> None:

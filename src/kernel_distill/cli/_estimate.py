@@ -23,6 +23,9 @@ class ConfigOptions:
     seed: int = 0
     """As a run takes it; an estimate does not depend on it."""
 
+    out: Path | None = None
+    """As a run takes it; nothing is written."""
+
 
 @dataclass(frozen=True)
 class _Run:
@@ -82,6 +85,8 @@ class Estimate:
         table(f"Expected on {dataset.name}", rows, ("what", "how much"))
         if of.devices.ray is not None:
             line("This is for this machine, not for the Ray cluster.")
+        if of.devices.coordinator is not None:
+            line("This is for this machine alone, not for all processes together.")
 
 
 def _time(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """`kernel-distill import`"""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import tyro
@@ -45,5 +46,7 @@ class Import:
         if self.out.exists() and not self.overwrite:
             raise InputError(f"{self.out} exists: choose another --out, or give --overwrite")
         distilled, _ = self.data.open(self.file, index=self.index)
-        distilled.save(self.out)
+        # here, so that a file that is read twice is the same set
+        created = {"created": datetime.now(UTC).isoformat(timespec="seconds")}
+        replace(distilled, metadata=distilled.metadata | created).save(self.out)
         line(f"{self.out}: {len(distilled)} images {list(distilled.images.shape[1:])}")

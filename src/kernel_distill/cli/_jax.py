@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+
+from kernel_distill._errors import InputError
 
 
 def configure() -> None:
@@ -22,6 +25,25 @@ def configure() -> None:
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         cache = Path(user_cache_dir("kernel-distill", appauthor=False)) / "programs"
         jax.config.update("jax_compilation_cache_dir", str(cache))
+
+
+@contextlib.contextmanager
+def out_of_memory() -> Iterator[None]:
+    """Within the block, an error of JAX that a device is out of memory says what to do.
+
+    Raises:
+        InputError: so it is.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if not str(error).startswith("RESOURCE_EXHAUSTED"):
+            raise
+        raise InputError(
+            f"a device ran out of memory ({str(error).splitlines()[0]}): compute kernel blocks in "
+            "smaller tiles (--memory 1GiB, or --tile 50x250), or take smaller batches. What a run "
+            "has saved goes on with --resume."
+        ) from error
 
 
 def _cores() -> int:

@@ -29,7 +29,7 @@ from kernel_distill.cli._estimate import METHODS, Estimate
 from kernel_distill.cli._evaluate import Evaluate
 from kernel_distill.cli._export import Export
 from kernel_distill.cli._import import Import
-from kernel_distill.cli._jax import configure
+from kernel_distill.cli._jax import configure, out_of_memory
 from kernel_distill.cli._kip import Kip
 from kernel_distill.cli._label_solve import LabelSolve
 from kernel_distill.cli._options import arguments_of_config
@@ -77,7 +77,7 @@ def _run(given: list[str]) -> int:
         warnings.showwarning = _show_warning
         try:
             command = _parse(_with_config(given))
-            with hosts.losses():
+            with hosts.losses(), out_of_memory():
                 command.run()
         except KernelDistillError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -156,7 +156,7 @@ def _with_config(arguments: list[str]) -> list[str]:
         config = early.out / "config.yaml"
     if config is None:
         return arguments
-    return [*command, *arguments_of_config(config, name, settings[name]), *rest]
+    return [*command, *arguments_of_config(config, name, settings[name], given=rest), *rest]
 
 
 def _output_options(arguments: list[str]) -> argparse.Namespace:
@@ -177,7 +177,8 @@ def _how_to_resume(command: Any) -> str:
         return "stopped; nothing was begun that could go on"
     out = shlex.quote(str(output.out))
     (name,) = (name for name, known in _COMMANDS.items() if isinstance(command, known))
-    return f"stopped; go on with: kernel-distill {name} --out {out} --resume"
+    insecure = " --insecure" if command.devices.insecure else ""
+    return f"stopped; go on with: kernel-distill {name} --out {out} --resume{insecure}"
 
 
 def _raise_interrupted(number: int, frame: FrameType | None) -> None:

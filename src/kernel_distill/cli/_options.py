@@ -1,6 +1,7 @@
 """What several commands take: the kernel, the run directory; and configuration files."""
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -86,13 +87,26 @@ class OutputOptions:
         )
 
 
-def arguments_of_config(path: Path, command: str, settings: type) -> list[str]:
+# options that stand in place of others, which a configuration file may have
+_INSTEAD = {
+    "memory": {"tile"},
+    "tile": {"memory"},
+    "ray": {"devices"},
+    "devices": {"ray", "group"},
+    "coordinator": {"ray", "group"},
+}
+
+
+def arguments_of_config(
+    path: Path, command: str, settings: type, *, given: Sequence[str] = ()
+) -> list[str]:
     """A configuration file as command line arguments: it is options written down.
 
     Args:
         path: config.yaml of a run, or one written by hand; every key is optional.
         command: "kip" or "label-solve".
         settings: the dataclass of the command, which nests the settings by groups.
+        given: the arguments of the command line; what these stand in place of is left out.
 
     Raises:
         InputError: it is no mapping, or belongs to another command.
@@ -111,10 +125,18 @@ def arguments_of_config(path: Path, command: str, settings: type) -> list[str]:
         if is_dataclass(group.type)
         for field in fields(group.type)
     }
+    if config.pop("insecure", False):
+        warnings.warn(
+            f"{path} has insecure: true, which a file cannot say: give --insecure", stacklevel=2
+        )
+    options = {each.removeprefix("--").split("=")[0] for each in given if each.startswith("--")}
+    replaced = set().union(*(_INSTEAD.get(option, set()) for option in options))
     arguments: list[str] = []
     for name, value in config.items():
         if name not in known:
             raise unknown_name(f"setting in {path}", name, known)
+        if name in replaced:
+            continue
         arguments += _as_arguments(name.replace("_", "-"), value)
     return arguments
 

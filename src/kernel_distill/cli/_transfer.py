@@ -84,13 +84,10 @@ class TransferCommand:
 
 
 def _row(result: Transfer) -> tuple[str, ...]:
-    accuracy = f"{100 * result.mean:.2f}"
-    if result.deviation is not None:
-        accuracy += f" ± {100 * result.deviation:.2f}"
     return (
         result.network.name,
         str(result.network.width or "fixed"),
-        f"{accuracy} %",
+        f"{per_cent(result.accuracies)} %",
         f"{result.learning_rate:.3g}",
         f"{result.settings.l2[0]:g}",
         f"{result.settings.label_scale[0]:g}",

@@ -6,8 +6,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 
 from kernel_distill._errors import InputError, unknown_name
@@ -39,13 +41,7 @@ def read_tfds(name: str, *, data_dir: str | None, image_size: int | None) -> Raw
     with _quietly():
         tfds = _import()
         data_dir = _folder_of_sets(data_dir)
-        try:
-            builder = tfds.builder(name, data_dir=data_dir)
-        except tfds.core.DatasetNotFoundError as error:
-            raise unknown_data_set(name, data_dir=data_dir) from error
-        except (ValueError, AssertionError, TypeError) as error:
-            raise InputError(f"data set {name!r}: {error}") from error
-        _prepare(builder, name)
+        builder = _prepared(tfds, name, data_dir)
         image_key, label_key = _keys(builder, name, tfds)
         images, labels = {}, {}
         test_split = None
@@ -153,9 +149,43 @@ def _folder_of_sets(data_dir: str | None) -> str | None:
     return data_dir or os.environ.get("TFDS_DATA_DIR") or None
 
 
-def _prepare(builder: Any, name: str) -> None:
+def _prepared(tfds: Any, name: str, data_dir: str | None) -> Any:
+    """The builder of a set that is prepared, or is now: by one process at a time, since the
+    processes of a run all begin with this, and tensorflow_datasets has but the first succeed."""
+    builder = _builder(tfds, name, data_dir)
     if builder.is_prepared():
-        return
+        return builder
+    with _one_at_a_time(Path(builder.data_path).parent):
+        builder = _builder(tfds, name, data_dir)
+        if not builder.is_prepared():
+            _prepare(builder, name)
+    return builder
+
+
+def _builder(tfds: Any, name: str, data_dir: str | None) -> Any:
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        raise unknown_data_set(name, data_dir=data_dir) from error
+    except (ValueError, AssertionError, TypeError) as error:
+        raise InputError(f"data set {name!r}: {error}") from error
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Holds a lock file there; nothing where the file system has no locks, or cannot be written."""
+    lock = filelock.FileLock(folder / ".kernel-distill.lock")
+    # what stands in the way of a lock stands in the way of the data, which will say so
+    with contextlib.suppress(OSError, NotImplementedError):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _prepare(builder: Any, name: str) -> None:
     try:
         builder.download_and_prepare()
     # each data set has code of its own, and each of its servers fails in its own way

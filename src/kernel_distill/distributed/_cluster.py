@@ -26,11 +26,11 @@ import numpy as np
 from jaxtyping import Array
 
 from kernel_distill._errors import InputError, KernelDistillError, MissingExtraError, PoolError
-from kernel_distill.distributed._pool import LostError, Node, Task
-from kernel_distill.distributed._worker import Done, compute
+from kernel_distill.distributed._pool import LostError, Node, Task, UnfitError
+from kernel_distill.distributed._worker import Done, compute, versions
 from kernel_distill.kernels import check_finite
 
-LOCAL = "local"
+LOCAL, AUTO = "local", "auto"
 _RETRIES = 3  # of a job whose worker or node died, by Ray; then it is lost
 
 
@@ -76,7 +76,9 @@ class RayCluster:
         # soft: elsewhere, where the node has gone
         there = self._affinity(node, soft=True)
         with self._connected():
-            return self._compute.options(scheduling_strategy=there).remote(packed, *task.images)
+            return self._compute.options(scheduling_strategy=there).remote(
+                packed, versions(), *task.images
+            )
 
     def wait(self, tickets: Sequence[Any], seconds: float) -> Sequence[Any]:
         if not tickets:
@@ -92,7 +94,7 @@ class RayCluster:
         try:
             done = self._ray.get(ticket, timeout=60)
         except errors.RayTaskError as error:  # before the job could begin
-            raise PoolError(f"a worker failed: {error.cause!r}") from error
+            raise UnfitError(f"a worker at {error.ip} failed: {error.cause!r}") from error
         except (
             errors.RuntimeEnvSetupError,
             errors.RaySystemError,
@@ -101,7 +103,7 @@ class RayCluster:
             raise PoolError(f"Ray failed: {_in_short(error)}") from error
         except errors.RayError as error:
             raise LostError(_in_short(error)) from error
-        if isinstance(done, KernelDistillError):
+        if isinstance(done, KernelDistillError | UnfitError):
             raise done
         return done
 
@@ -140,6 +142,8 @@ def join(address: str | None, *, insecure: bool) -> RayCluster:
     """
     before = "ray" in sys.modules
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
+    if address == AUTO:
+        address = os.environ.get("RAY_ADDRESS") or AUTO
     if address is not None and address != LOCAL:
         _check_address(address, insecure=insecure, imported=before)
     try:
@@ -167,7 +171,7 @@ def join(address: str | None, *, insecure: bool) -> RayCluster:
                 ray.init(LOCAL, include_dashboard=False, **quiet, **_loopback("127.0.0.2"))
         else:
             try:
-                _check_listening(address)
+                _check_listening(_found_here() if address == AUTO else address)
                 ray.init(address, **quiet, **_loopback(address.rpartition(":")[0]))
             except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
                 raise InputError(
@@ -196,6 +200,17 @@ def _check_address(address: str, *, insecure: bool, imported: bool) -> None:
             "before Ray is imported, as for its nodes (ray get-auth-token --generate makes one). "
             "In a network where nobody else is: insecure=True, --insecure."
         )
+
+
+def _found_here() -> str:
+    """The address of the cluster that this machine is a part of, or was: Ray keeps it in a file.
+
+    Raises:
+        ConnectionError: there is none.
+    """
+    from ray._private import services  # what `ray.init` itself asks
+
+    return str(services.canonicalize_bootstrap_address(AUTO))
 
 
 def _check_listening(address: str) -> None:

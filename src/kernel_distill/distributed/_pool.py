@@ -4,6 +4,7 @@ Whatever computes them is a `Cluster`: Ray's is in `_cluster.py`.
 """
 
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from math import inf
 from typing import Protocol, runtime_checkable
 
 from kernel_distill._errors import PoolError
-from kernel_distill.distributed._worker import Done, Job
+from kernel_distill.distributed._worker import Done, Job, UnfitError
 
 Node = str
 Ticket = Hashable  # stands for a job that was started
@@ -48,6 +49,7 @@ class Cluster(Protocol):
 
         Raises:
             LostError: there is none, and there will be none.
+            UnfitError: the node cannot do jobs.
             KernelDistillError: what the job raised.
         """
 
@@ -146,6 +148,7 @@ class Pool:
         self._longest: dict[str, float] = {}
         self._heard: dict[Node, float] = {}
         self._cores: dict[Node, int] = {}
+        self._unfit: set[Node] = set()
         self._looked_at = -inf
         self._now, self._read_at = 0.0, clock()
 
@@ -183,7 +186,9 @@ class Pool:
         self._now += min(read_at - self._read_at, 5 * self._POLL)
         self._read_at = read_at
         if self._now - self._looked_at >= self._POLL:
-            self._cores, self._looked_at = self._cluster.cores(), self._now
+            cores = self._cluster.cores()
+            self._cores = {node: cores[node] for node in cores if node not in self._unfit}
+            self._looked_at = self._now
             self.status.workers = sum(self._cores.values())
 
     def _hand_out(self, block: _Block, make: Callable[[int], Task]) -> None:
@@ -233,6 +238,10 @@ class Pool:
             return  # it was started again, and the other one was faster
         try:
             done = self._cluster.result(ticket)
+        except UnfitError as error:
+            self._leave_out(attempt.node, error)
+            block.waiting.appendleft(attempt.number)
+            return
         except LostError as error:
             block.losses[attempt.number] += 1
             if block.losses[attempt.number] == self._LOSSES:
@@ -252,6 +261,18 @@ class Pool:
         self.status.done += 1
         self.status.seconds += done.seconds
         take(attempt.number, done)
+
+    def _leave_out(self, node: Node, error: UnfitError) -> None:
+        """Sends nothing more to a node; others may be better provided for."""
+        if node not in self._unfit:
+            self._unfit.add(node)
+            self._cores.pop(node, None)
+            warnings.warn(f"a machine is left out: {error}", stacklevel=2)
+        if not any(self._cores.values()):
+            raise PoolError(
+                f"no machine can do the work; the last: {error}. All need the same Python, and "
+                "pip install 'kernel-distill[ray]' in the versions that are here."
+            ) from error
 
     def _find_overdue(self, block: _Block) -> None:
         for attempt in self._out.values():

@@ -30,7 +30,7 @@ class TiledKernel(Kernel):
 
     kernel: Kernel
     block: tuple[int, int] | None
-    memory: int
+    memory: int | None
 
     @property
     def members(self) -> tuple[Kernel, ...]:
@@ -55,6 +55,7 @@ class TiledKernel(Kernel):
     def _tile(self, x1: Array, x2: Array) -> tuple[int, int]:
         if self.block is not None:
             return self.block
+        assert self.memory is not None  # `tiled` sees to it
         return largest_tile(self.kernel, x1.shape, x2.shape, x1.dtype.name, self.memory)
 
 
@@ -81,8 +82,9 @@ def tiled(
     check_wrappable(kernel)
     if block is not None and min(block) < 1:
         raise InputError(f"a tile needs a row and a column at least; got block={block}")
-    memory = allowed_memory() if memory is None else memory
-    if memory < 1:
+    if block is None and memory is None:
+        memory = allowed_memory()
+    if memory is not None and memory < 1:
         raise InputError(f"a tile needs memory, in bytes; got memory={memory}")
     return TiledKernel(kernel.architecture, kernel.kind, kernel, block, memory)
 

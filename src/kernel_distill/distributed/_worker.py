@@ -6,6 +6,7 @@ import pickle
 import time
 import traceback
 from dataclasses import dataclass, replace
+from importlib import metadata
 from typing import Any
 
 import jax
@@ -59,18 +60,33 @@ class Done:
     first: bool
 
 
-def compute(packed: bytes, *images: Float[np.ndarray, "n *shape"]) -> Done | KernelDistillError:
+class UnfitError(Exception):
+    """A node cannot do any job: it lacks the package, or has another version of it."""
+
+
+def versions() -> dict[str, str]:
+    """Of what must be alike on all machines, for the same bits."""
+    return {name: metadata.version(name) for name in ("kernel-distill", "jax", "jaxlib")}
+
+
+def compute(
+    packed: bytes, expected: dict[str, str], *images: Float[np.ndarray, "n *shape"]
+) -> Done | KernelDistillError | UnfitError:
     """Does a job.
 
     Args:
         packed: the job, pickled: what it is made of is imported here, once JAX is set up.
+        expected: `versions` of the process that it is for.
         images: the set that each of its rows are of.
 
     Returns:
         What it gives; NumericalError where that is not finite; PoolError where the kernel raises
-        an error. (To raise them here would have Ray print them, of each worker one.)
+        an error; UnfitError where other versions are here. (To raise them here would have Ray
+        print them, of each worker one.)
     """
     name = "a job"
+    if (here := versions()) != expected:
+        return UnfitError(f"{_here()} has {here}, not {expected}")
     try:
         _set_up()
         job: Job = pickle.loads(packed)  # from the process that this one works for

@@ -1,7 +1,6 @@
 """From a file of others to a distilled set that says what it is."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +123,6 @@ def read(
         "preprocessing": dataset.preprocessing.to_metadata(),
         "origin": origin,
         "packages": package_versions(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **_kernel(held, told),
     }
     model_images = to_model(images, name=name, dataset=dataset, path=path)

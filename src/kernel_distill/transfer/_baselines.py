@@ -11,9 +11,10 @@ from jaxtyping import Float, PRNGKeyArray
 from kernel_distill._errors import InputError, unknown_name
 from kernel_distill.artefact import Distilled, package_versions
 from kernel_distill.data import LABEL_CONVENTION, Dataset, numpy_generator, one_hot
-from kernel_distill.evaluation import evaluate
+from kernel_distill.evaluation import RIDGE, measure
 from kernel_distill.kernels import FullyConnected
 from kernel_distill.supports import check_per_class, herded_support, real_support
+from kernel_distill.transfer._match import check_match
 from kernel_distill.transfer._prototypes import k_center, k_means
 
 BASELINES = ("random", "optimised", "kmeans", "average", "herding", "kcenter", "full")
@@ -24,6 +25,9 @@ NEAREST = {"nearest-random": "random", "nearest-kmeans": "kmeans"}
 
 DRAWN = ("random", "optimised", "kmeans", *NEAREST)
 """Those that depend on the key."""
+
+FIXED = ("average", "full")
+"""Those that have a number of images of their own."""
 
 _CANDIDATES, _BEST = 25, 5
 
@@ -68,19 +72,10 @@ def baseline(
 
     Raises:
         UnknownNameError: no baseline has this name.
-        InputError: images_per_class is not positive, or larger than a class; "optimised" without
-            a judge and without validation images.
+        InputError: images_per_class is not positive, or larger than a class (but of "average" and
+            "full"); "optimised" without a judge and without validation images.
     """
-    if name in NEAREST:
-        raise InputError(
-            f"{name} is a classifier, not a set of images: take nearest_neighbour of the baseline "
-            f"{NEAREST[name]!r}"
-        )
-    if name not in BASELINES:
-        raise unknown_name("baseline", name, BASELINES)
-    if images_per_class < 1:
-        raise InputError(f"images_per_class must be 1 or more; got {images_per_class}")
-    check_per_class(data, images_per_class)
+    check_baseline(name, data, images_per_class=images_per_class, judge=judge)
     if name == "optimised":
         return _optimised(data, images_per_class, key, judge or _ridge_judge(data))
     train, size = data.train, images_per_class * data.num_classes
@@ -104,11 +99,33 @@ def baseline(
         "label_convention": LABEL_CONVENTION,
         "preprocessing": data.preprocessing.to_metadata(),
         "seed": np.asarray(jax.random.key_data(key)).tolist(),
-        "settings": {"images_per_class": images_per_class},
+        "settings": {} if name in FIXED else {"images_per_class": images_per_class},
         "packages": package_versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return Distilled(images, one_hot(labels, data.num_classes), metadata)
+
+
+def check_baseline(
+    name: str, data: Dataset, *, images_per_class: int, judge: Judge | None = None
+) -> None:
+    """Raises what `baseline` raises, before any work."""
+    if name in NEAREST:
+        raise InputError(
+            f"{name} is a classifier, not a set of images: take nearest_neighbour of the baseline "
+            f"{NEAREST[name]!r}"
+        )
+    if name not in BASELINES:
+        raise unknown_name("baseline", name, BASELINES)
+    if images_per_class < 1:
+        raise InputError(f"images_per_class must be 1 or more; got {images_per_class}")
+    if name not in FIXED:
+        check_per_class(data, images_per_class)
+    if name == "optimised" and judge is None and not len(data.validation):
+        raise InputError(
+            "the best of random sets are found on validation images, and there are none: hold some "
+            "out (validation_size), or give a judge"
+        )
 
 
 def nearest_neighbour(distilled: Distilled, data: Dataset) -> float:
@@ -116,9 +133,15 @@ def nearest_neighbour(distilled: Distilled, data: Dataset) -> float:
 
     Nearest by the Euclidean distance, as the model takes images; an image of the set is of the
     class of its largest label.
+
+    Raises:
+        InputError: the set does not belong to the data, or there are no test images.
     """
     from sklearn.neighbors import KNeighborsClassifier
 
+    check_match(distilled, data)
+    if len(data.test) == 0:
+        raise InputError("there is nothing to evaluate on: the split is empty")
     classifier = KNeighborsClassifier(1, algorithm="brute")
     classifier.fit(_rows(distilled.images), distilled.labels.argmax(axis=1))
     return float(classifier.score(_rows(data.test.images), data.test.labels))
@@ -132,14 +155,14 @@ def _of_class(
     label: int,
 ) -> Float[np.ndarray, "count *shape"]:
     """What stands for the images of a class, in float64 or as they are."""
-    rows = _rows(images).astype(np.float64)
+    rows = _rows(images)
     if name == "kcenter":
-        return images[k_center(rows, count)]
+        return images[k_center(rows.astype(np.float64), count)]
     if name == "average":
-        centres = rows.mean(axis=0, keepdims=True)
+        centres = rows.mean(axis=0, keepdims=True, dtype=np.float64)
     else:
         seed = int(numpy_generator(jax.random.fold_in(key, label)).integers(2**31))
-        centres = k_means(_rows(images), count, seed=seed)  # float32, in half the time
+        centres = k_means(rows, count, seed=seed)  # float32, in half the time
     return centres.reshape(-1, *images.shape[1:])
 
 
@@ -156,13 +179,13 @@ def _optimised(data: Dataset, images_per_class: int, key: PRNGKeyArray, judge: J
 
 
 def _ridge_judge(data: Dataset) -> Judge:
-    if not len(data.validation):
-        raise InputError(
-            "the best of random sets are found on validation images, and there are none: hold some "
-            "out (validation_size), or give a judge"
-        )
     kernel = FullyConnected(depth=1).kernel("ntk")
-    return lambda each: evaluate(each, data.validation, kernel=kernel).accuracy
+    # hundreds of images are too many for float32 and so small a ridge
+    return lambda each: (
+        measure(
+            kernel, each.images, each.labels, data.validation, ridge=RIDGE, precision="float64"
+        ).accuracy
+    )
 
 
 def _rows(images: Float[np.ndarray, "n *shape"]) -> Float[np.ndarray, "n feature"]:

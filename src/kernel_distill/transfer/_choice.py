@@ -6,47 +6,58 @@ from kernel_distill._errors import InputError
 from kernel_distill.transfer._comparison import Comparison, Measured, Row
 
 
-def rank_correlations(comparison: Comparison) -> dict[str, float | None]:
+def rank_correlations(comparison: Comparison) -> list[tuple[Row, float | None]]:
     """How well the accuracies of networks on each set rank them as those on all images do.
 
-    Spearman's rank correlation of the mean test accuracies, over the columns of the table: 1 where
-    the set puts all networks in the order that training on all images does, about 0 where it says
-    nothing of it.
+    Spearman's rank correlation of the mean test accuracies, over the columns of the table that the
+    ceiling has: 1 where the set puts all networks in the order that training on all images does,
+    about 0 where it says nothing of it. Ties have the mean of their ranks.
 
     Args:
-        comparison: of sets that went through several networks, the baseline "full" among them.
+        comparison: of sets of one data set that went through several networks, the baseline "full"
+            among them.
 
     Returns:
-        By the name of each row but the ceiling's; None where a training failed, or all are equal.
+        Each row but the ceiling with its correlation: None where a training failed, or where all
+        accuracies of the row, or of the ceiling, are equal.
 
     Raises:
-        InputError: "full" is missing or failed, or there are fewer than three columns that it went
-            through: two have but one order and its opposite.
+        InputError: "full" is missing, or is there for several data sets; or there are fewer than
+            three columns that it went through: two have but one order and its opposite.
     """
     from scipy.stats import spearmanr
 
-    ceiling = next((row for row in comparison.rows if row.name == "full"), None)
-    if ceiling is None:
+    ceilings = [row for row in comparison.rows if row.baseline and row.name == "full"]
+    if not ceilings:
         raise InputError("training on all images is what others are compared with: add 'full'")
-    columns = [number for number, cell in enumerate(ceiling.cells) if isinstance(cell, Measured)]
+    if len(ceilings) > 1:
+        raise InputError(
+            "networks are ranked on one data set; got "
+            f"{', '.join(row.data for row in ceilings)}: compare the sets of each by themselves"
+        )
+    columns = ranked_columns(ceilings[0])
     if len(columns) < 3:
         raise InputError(
             "a ranking needs three networks or more that were trained on all images; got "
             f"{len(columns)}: lower the factor where trainings diverged"
         )
+    true = _means(ceilings[0], columns)
 
     def correlation(row: Row) -> float | None:
         means = _means(row, columns)
-        if means is None:
+        if len(means) < len(columns) or len(set(means)) == 1 or len(set(true)) == 1:
             return None
-        if len(set(means)) == 1:
-            return None
-        return float(spearmanr(means, _means(ceiling, columns)).statistic)
+        return float(spearmanr(means, true).statistic)
 
-    return {row.name: correlation(row) for row in comparison.rows if row is not ceiling}
+    return [(row, correlation(row)) for row in comparison.rows if row is not ceilings[0]]
 
 
-def _means(row: Row, columns: Sequence[int]) -> list[float] | None:
+def ranked_columns(ceiling: Row) -> list[int]:
+    """Those that the ceiling went through."""
+    return [number for number, cell in enumerate(ceiling.cells) if isinstance(cell, Measured)]
+
+
+def _means(row: Row, columns: Sequence[int]) -> list[float]:
+    """Rounded, so that equal accuracies are equal in whatever order they were added."""
     cells = [row.cells[column] for column in columns]
-    means = [cell.mean for cell in cells if isinstance(cell, Measured)]
-    return means if len(means) == len(columns) else None
+    return [round(cell.mean, 10) for cell in cells if isinstance(cell, Measured)]

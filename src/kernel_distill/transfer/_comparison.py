@@ -1,5 +1,6 @@
 """Runs beside baselines with as many images, through the same doors, in one table."""
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from kernel_distill.transfer._baselines import BASELINES, NEAREST
 from kernel_distill.transfer._doors import Door, NearestNeighbour, RidgeRegression, Training
 from kernel_distill.transfer._entrants import Entrant, entrant_of_run, entrants_of_baselines
 from kernel_distill.transfer._settings import TrainingSettings
+from kernel_distill.transfer._statistics import deviation
 
 FILE_NAME = "comparison.json"
 
@@ -47,7 +49,7 @@ class Measured:
     @property
     def deviation(self) -> float | None:
         """The standard deviation (n - 1 in the denominator); None of a single accuracy."""
-        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else None
+        return deviation(self.accuracies)
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,20 @@ class Failed:
 
 @dataclass(frozen=True)
 class Row:
-    """A set, and what it reached through each door; None where it does not go through it."""
+    """A set, and what it reached through each door; None where it does not go through it.
+
+    Attributes:
+        name: the run's, or the baseline's.
+        data: the name of the data set, and that of its preprocessing.
+        images: how many there are in the set.
+        baseline: whether it is one.
+        cells: one for each door.
+    """
 
     name: str
     data: str
     images: int
+    baseline: bool
     cells: tuple[Measured | Failed | None, ...]
 
 
@@ -114,19 +125,23 @@ def compare(
 
     Raises:
         UnknownNameError: there is no such baseline.
-        InputError: seeds is not positive; there are neither kernels nor networks, or two of one
-            name; a set does not belong to its data; images do not fit a kernel or a network, or
-            are too few for a baseline.
+        InputError: before anything is measured: there are no runs; seeds is not positive; there are
+            neither kernels nor networks, or two of one name; a set does not belong to its data;
+            images do not fit a kernel or a network, or are too few for a baseline; settings, or the
+            baseline "optimised", are to be chosen on validation images, and there are none.
         DamagedFileError: there is a `comparison.json` that this did not write.
         StorageError: it could not be written.
     """
+    if not runs:
+        raise InputError("there is nothing to compare: give one run or more")
     if seeds < 1:
         raise InputError(f"seeds must be 1 or more; got {seeds}")
     for name in baselines:
         if name not in (*BASELINES, *NEAREST):
             raise unknown_name("baseline", name, (*BASELINES, *NEAREST))
     kept = _Kept(Path(folder) / FILE_NAME)
-    entrants = _entrants(runs, tuple(dict.fromkeys(baselines)), key)
+    draw_key, door_key = jax.random.split(key)
+    entrants = _entrants(runs, tuple(dict.fromkeys(baselines)), draw_key)
     chosen = settings or TrainingSettings()
     doors: list[Door] = [*map(RidgeRegression, kernels)]
     doors += [Training(network, chosen) for network in networks]
@@ -137,9 +152,9 @@ def compare(
         raise InputError(f"columns must have different names; got {names}: leave one of them out")
     if any(entrant.classifies for entrant in entrants):
         doors += [NearestNeighbour()]
-    for kernel in kernels:
-        for entrant in entrants:
-            kernel.architecture.check_images(entrant.data.image_shape)
+    for door, entrant in itertools.product(doors, entrants):
+        if door.admits(entrant):
+            door.check(entrant)
 
     def cell(entrant: Entrant, door: Door) -> Measured | Failed | None:
         if not door.admits(entrant):
@@ -147,7 +162,7 @@ def compare(
         if report:
             report(f"{entrant.name}, {entrant.images} images: {door.name}")
         try:
-            return kept.measured(entrant, door, seeds=seeds, key=key)
+            return kept.measured(entrant, door, seeds=seeds, key=door_key)
         except NumericalError as error:
             return Failed(str(error))
 
@@ -158,6 +173,7 @@ def compare(
                 name=entrant.name,
                 data=f"{entrant.data.name}, {entrant.data.preprocessing.name}",
                 images=entrant.images,
+                baseline=entrant.baseline,
                 cells=tuple(cell(entrant, door) for door in doors),
             )
             for entrant in entrants

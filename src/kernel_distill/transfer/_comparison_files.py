@@ -7,12 +7,16 @@ from pathlib import Path
 from kernel_distill._files import PathLike, write_atomically
 from kernel_distill.artefact import comparison_picture, save_picture
 from kernel_distill.transfer._comparison import Comparison, Failed, Measured, Row
+from kernel_distill.transfer._statistics import per_cent
 
 FILES = ("table.md", "table.csv", "table.png")
 
+_CSV_COLUMNS = ("", " deviation", " images", " failed")  # of each door
+
 
 def save_comparison(folder: PathLike, comparison: Comparison, *, title: str = "") -> None:
-    """Writes `table.md`, `table.csv` (accuracies as fractions) and `table.png` into a folder.
+    """Writes `table.md`, `table.csv` (accuracies as fractions, and why one is missing) and
+    `table.png` into a folder.
 
     Raises:
         StorageError: a file could not be written.
@@ -58,9 +62,7 @@ def _text(cell: Measured | Failed | None, row: Row) -> str:
         return ""
     if isinstance(cell, Failed):
         return "failed"
-    text = f"{100 * cell.mean:.2f}"
-    if cell.deviation is not None:
-        text += f" ± {100 * cell.deviation:.2f}"
+    text = per_cent(cell.accuracies)
     return text if cell.images == row.images else f"{text} (of {cell.images:,} images)"
 
 
@@ -80,14 +82,14 @@ def _markdown(comparison: Comparison) -> str:
 def _csv(comparison: Comparison) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    doors = [f"{door}{what}" for door in comparison.doors for what in ("", " deviation", " images")]
+    doors = [f"{door}{what}" for door in comparison.doors for what in _CSV_COLUMNS]
     writer.writerow(["learned from", "data", "images", *doors])
     for row in comparison.rows:
-        cells: list[float | int | None] = []
+        cells: list[float | int | str | None] = []
         for cell in row.cells:
             if isinstance(cell, Measured):
-                cells += [cell.mean, cell.deviation, cell.images]
+                cells += [cell.mean, cell.deviation, cell.images, None]
             else:
-                cells += [None] * 3
+                cells += [None, None, None, cell and cell.reason]
         writer.writerow([row.name, row.data, row.images, *cells])
     return file.getvalue()

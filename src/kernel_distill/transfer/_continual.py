@@ -6,15 +6,15 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Float, Int, PRNGKeyArray
 
 from kernel_distill._errors import InputError
 from kernel_distill.artefact import Distilled, device_description
-from kernel_distill.data import Dataset, Split
+from kernel_distill.data import Dataset, Split, numpy_generator, one_hot
 from kernel_distill.networks import Network
-from kernel_distill.transfer._baselines import baseline
+from kernel_distill.transfer._match import check_match
 from kernel_distill.transfer._settings import TrainingSettings
-from kernel_distill.transfer._transfer import check_match, transfer
+from kernel_distill.transfer._transfer import transfer
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,21 @@ class Continual:
         classes: how many it has met after each task, [task].
         accuracies: on the test images of these classes (fractions), of each memory: "distilled" and
             "random", [seed, task].
-        settings: of the trainings.
+        distilled: the SHA-256 of the distilled set.
+        data: the name of the data set.
+        seed: the data of the random key.
+        settings: of the trainings, with what was to be chosen from.
+        chosen: the settings of each training, of each memory, seed and task.
     """
 
     network: Network
     classes: tuple[int, ...]
     accuracies: dict[str, Float[np.ndarray, "seed task"]]
+    distilled: str
+    data: str
+    seed: list[int]
     settings: TrainingSettings
+    chosen: dict[str, list[list[dict[str, float]]]]
 
     def to_json(self) -> dict[str, Any]:
         """What `continual.json` says."""
@@ -40,7 +48,11 @@ class Continual:
             "network": self.network.to_metadata(),
             "classes": list(self.classes),
             "accuracies": {name: found.tolist() for name, found in self.accuracies.items()},
+            "distilled": self.distilled,
+            "data": self.data,
+            "seed": self.seed,
             "settings": asdict(self.settings),
+            "chosen": self.chosen,
             "device": device_description(),
         }
 
@@ -79,11 +91,13 @@ def continual(
         report: told what is trained next.
 
     Raises:
-        InputError: there are more tasks than classes, or a class without an image in the distilled
-            set; or as `transfer`.
+        InputError: there are more tasks than classes, a class without an image in the distilled
+            set, or with more of them than it has for training; or as `transfer`.
         NumericalError: a training diverged.
     """
     settings = settings or TrainingSettings()
+    if seeds < 1:
+        raise InputError(f"seeds must be 1 or more; got {seeds}")
     check_match(distilled, data)
     if not 1 <= tasks <= data.num_classes:
         raise InputError(
@@ -96,26 +110,72 @@ def continual(
             f"a memory needs an image of every class, and the distilled set has none of {missing!r}"
             ": take a set that was made class by class"
         )
+    _check_numbers(counts, data)
     parts = np.array_split(np.arange(data.num_classes), tasks)
     met = tuple(int(part[-1]) + 1 for part in parts)
     names = ("distilled", "random")
     accuracies = {name: np.empty((seeds, tasks)) for name in names}
-    keys = jax.random.split(key, seeds)
-    random = [
-        baseline("random", data, images_per_class=int(counts.max()), key=each) for each in keys
-    ]
-    for task, classes in enumerate(met):
-        so_far = _of_classes(data, classes)
-
-        kept = np.where(np.arange(data.num_classes) < classes, counts, 0)
-        for seed in range(seeds):
-            for name, memory in zip(names, (distilled, random[seed]), strict=True):
+    chosen: dict[str, list[list[dict[str, float]]]] = {name: [] for name in names}
+    for seed, seed_key in enumerate(jax.random.split(key, seeds)):
+        memory_key, train_key = jax.random.split(seed_key)
+        memories = distilled, _random_memory(distilled, data, counts, memory_key)
+        for name, memory in zip(names, memories, strict=True):
+            chosen[name].append([])
+            for task, classes in enumerate(met):
                 if report:
-                    report(f"{classes} classes, {name}, seed {seed + 1} of {seeds}")
-                part = _memory(memory, kept)
-                found = transfer(network, part, so_far, settings=settings, seeds=1, key=keys[seed])
+                    report(f"{name}, seed {seed + 1} of {seeds}, {classes} classes")
+                found = transfer(
+                    network,
+                    _met(memory, classes),
+                    _of_classes(data, classes),
+                    settings=settings,
+                    seeds=1,
+                    key=train_key,
+                )
                 accuracies[name][seed, task] = found.mean
-    return Continual(network, met, accuracies, settings)
+                chosen[name][seed].append(
+                    {
+                        "factor": found.settings.factor[0],
+                        "l2": found.settings.l2[0],
+                        "label_scale": found.settings.label_scale[0],
+                    }
+                )
+    return Continual(
+        network=network,
+        classes=met,
+        accuracies=accuracies,
+        distilled=distilled.sha256,
+        data=data.name,
+        seed=np.asarray(jax.random.key_data(key)).ravel().tolist(),
+        settings=settings,
+        chosen=chosen,
+    )
+
+
+def _check_numbers(counts: Int[np.ndarray, "class"], data: Dataset) -> None:
+    there = np.bincount(data.train.labels, minlength=data.num_classes)
+    if (counts > there).any():
+        label = int((counts > there).argmax())
+        raise InputError(
+            f"the random memory takes as many training images of a class as the distilled set has; "
+            f"class {data.class_names[label]!r} has {there[label]}, and {counts[label]} in the "
+            "set: hold out fewer for validation"
+        )
+
+
+def _random_memory(
+    distilled: Distilled, data: Dataset, counts: Int[np.ndarray, "class"], key: PRNGKeyArray
+) -> Distilled:
+    """As many training images of each class as the distilled set has, preprocessed alike."""
+    generator = numpy_generator(key)
+    rows = np.concatenate(
+        [
+            generator.choice(np.flatnonzero(data.train.labels == label), count, replace=False)
+            for label, count in enumerate(counts)
+        ]
+    )
+    labels = one_hot(data.train.labels[rows], data.num_classes)
+    return replace(distilled, images=data.train.images[rows], labels=labels)
 
 
 def _of_classes(data: Dataset, classes: int) -> Dataset:
@@ -128,11 +188,9 @@ def _of_classes(data: Dataset, classes: int) -> Dataset:
     return replace(data, validation=part(data.validation), test=part(data.test))
 
 
-def _memory(memory: Distilled, kept: np.ndarray) -> Distilled:
-    """So many images of each class, and of their labels nothing of classes without any."""
-    classes = memory.labels.argmax(axis=1)
-    rows = np.concatenate(
-        [np.flatnonzero(classes == number)[:count] for number, count in enumerate(kept)]
-    )
-    labels = np.where(kept > 0, memory.labels[rows], -1 / len(kept)).astype(np.float32)
+def _met(memory: Distilled, classes: int) -> Distilled:
+    """What a memory holds of the first classes, and of its labels nothing of the others."""
+    rows = memory.labels.argmax(axis=1) < classes
+    labels = memory.labels[rows].copy()
+    labels[:, classes:] = -1 / labels.shape[1]
     return replace(memory, images=memory.images[rows], labels=labels)

@@ -1,5 +1,6 @@
 """The doors that every set goes through to its accuracy on the test set."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -8,18 +9,18 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from kernel_distill._errors import InputError
 from kernel_distill.artefact import Distilled
-from kernel_distill.evaluation import evaluate, measure
+from kernel_distill.evaluation import RIDGE, evaluate, measure
 from kernel_distill.kernels import FullyConnected, Kernel
 from kernel_distill.networks import Network
 from kernel_distill.transfer._baselines import baseline, nearest_neighbour
 from kernel_distill.transfer._entrants import Entrant
-from kernel_distill.transfer._search import first_sound, search
+from kernel_distill.transfer._search import check_choice, first_sound, search
 from kernel_distill.transfer._settings import TrainingSettings
 from kernel_distill.transfer._transfer import Transfer, transfer
 
 _CEILING, _CONVOLUTIONAL_CEILING = 5000, 200  # images whose kernel takes seconds, or minutes
-_RIDGE = 1e-6
 _EPOCHS = 5  # through all training images, at least
 
 
@@ -57,6 +58,11 @@ class Door(ABC):
         return entrant.images
 
     @abstractmethod
+    def check(self, entrant: Entrant) -> None:
+        """Raises InputError where an entrant cannot go through, as far as that can be said before
+        any work."""
+
+    @abstractmethod
     def measure(self, entrant: Entrant, *, seeds: int, key: PRNGKeyArray) -> Outcome:
         """Accuracies on the test set.
 
@@ -88,6 +94,15 @@ class RidgeRegression(Door):
             {"images": self.images(entrant)} if entrant.whole else {}
         )
 
+    def check(self, entrant: Entrant) -> None:
+        if len(self.kernel.members) > 1:
+            names = [member.architecture.name for member in self.kernel.members]
+            raise InputError(
+                f"ridge regression takes a kernel of one architecture; got a mixture of {names}: "
+                "give its members"
+            )
+        self.kernel.architecture.check_images(entrant.data.image_shape)
+
     def images(self, entrant: Entrant) -> int:
         if not entrant.whole:
             return entrant.images
@@ -109,7 +124,7 @@ class RidgeRegression(Door):
 
         def accuracy(each: Distilled) -> float:
             given = each.images, each.labels
-            return measure(self.kernel, *given, test, ridge=_RIDGE, precision="float64").accuracy
+            return measure(self.kernel, *given, test, ridge=RIDGE, precision="float64").accuracy
 
         return Outcome(tuple(map(accuracy, sets)))
 
@@ -134,6 +149,10 @@ class Training(Door):
             "network": self.network.to_metadata(),
             "training": asdict(self._settings(entrant)),
         }
+
+    def check(self, entrant: Entrant) -> None:
+        check_choice(self.settings, entrant.data.validation)
+        self.network.parameter_count(entrant.data.image_shape, entrant.data.num_classes)
 
     def measure(self, entrant: Entrant, *, seeds: int, key: PRNGKeyArray) -> Outcome:
         search_key, key = jax.random.split(key)
@@ -173,8 +192,8 @@ class Training(Door):
     def _settings(self, entrant: Entrant) -> TrainingSettings:
         if not entrant.whole:
             return self.settings
-        epochs = _EPOCHS * entrant.images // self.settings.batch_size
-        return replace(self.settings, steps=max(self.settings.steps, epochs))
+        steps = math.ceil(_EPOCHS * entrant.images / self.settings.batch_size)
+        return replace(self.settings, steps=max(self.settings.steps, steps))
 
 
 @dataclass(frozen=True)
@@ -190,6 +209,9 @@ class NearestNeighbour(Door):
 
     def admits(self, entrant: Entrant) -> bool:
         return entrant.classifies
+
+    def check(self, entrant: Entrant) -> None:
+        pass
 
     def measure(self, entrant: Entrant, *, seeds: int, key: PRNGKeyArray) -> Outcome:
         draws = map(entrant.draw, range(seeds))

@@ -10,8 +10,8 @@ from jaxtyping import PRNGKeyArray
 
 from kernel_distill.artefact import Distilled
 from kernel_distill.data import Dataset
-from kernel_distill.transfer._baselines import DRAWN, NEAREST, baseline
-from kernel_distill.transfer._transfer import check_match
+from kernel_distill.transfer._baselines import DRAWN, NEAREST, baseline, check_baseline
+from kernel_distill.transfer._match import check_match
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,13 @@ def entrant_of_run(name: str, distilled: Distilled, data: Dataset, *, key: PRNGK
 def entrants_of_baselines(
     names: Sequence[str], data: Dataset, *, images_per_class: int, key: PRNGKeyArray
 ) -> list[Entrant]:
-    """Baselines as rows."""
+    """Baselines as rows.
+
+    Raises:
+        InputError: as `baseline`.
+    """
+    for name in names:
+        check_baseline(NEAREST.get(name, name), data, images_per_class=images_per_class)
     sizes = {"average": data.num_classes, "full": len(data.train)}
     return [
         Entrant(

@@ -43,17 +43,10 @@ def search(
         InputError: there is a choice to make, and there are no validation images.
         NumericalError: all trainings diverge.
     """
-    combinations: list[dict[str, float]] = [
-        dict(zip(_SEARCHED, values, strict=True))
-        for values in itertools.product(*(getattr(settings, name) for name in _SEARCHED))
-    ]
+    check_choice(settings, validation)
+    combinations = _combinations(settings)
     if len(combinations) == 1:
         return [settings], []
-    if len(validation) == 0:
-        raise InputError(
-            f"{len(combinations)} settings are to be compared on validation images, and there are "
-            "none: hold some out (validation_size), or give one factor, one l2 and one label_scale"
-        )
     found: list[dict[str, float | None]] = []
     sound: list[tuple[float, TrainingSettings]] = []
     failure: NumericalError | None = None
@@ -78,6 +71,21 @@ def search(
         raise NumericalError(f"the training diverges with all settings; the last: {failure}")
     # of equal ones the first: sorting keeps their order
     return [one for _, one in sorted(sound, key=lambda pair: -pair[0])], found
+
+
+def check_choice(settings: TrainingSettings, validation: Split) -> None:
+    """Raises InputError where there is a choice to make, and there are no validation images."""
+    count = len(_combinations(settings))
+    if count > 1 and len(validation) == 0:
+        raise InputError(
+            f"{count} settings are to be compared on validation images, and there are none: hold "
+            "some out (validation_size), or give one factor, one l2 and one label_scale"
+        )
+
+
+def _combinations(settings: TrainingSettings) -> list[dict[str, float]]:
+    values = (getattr(settings, name) for name in _SEARCHED)
+    return [dict(zip(_SEARCHED, each, strict=True)) for each in itertools.product(*values)]
 
 
 def first_sound(ranked: Sequence[TrainingSettings], trained: Callable[[TrainingSettings], T]) -> T:

@@ -12,10 +12,11 @@ from kernel_distill._errors import InputError
 from kernel_distill._settings import Report
 from kernel_distill.artefact import Distilled, device_description
 from kernel_distill.data import Dataset
-from kernel_distill.evaluation import check_preprocessing
 from kernel_distill.networks import Network
+from kernel_distill.transfer._match import check_match
 from kernel_distill.transfer._search import first_sound, search
 from kernel_distill.transfer._settings import TrainingSettings
+from kernel_distill.transfer._statistics import deviation
 from kernel_distill.transfer._train import Trained, train
 
 
@@ -58,7 +59,7 @@ class Transfer:
     @property
     def deviation(self) -> float | None:
         """The standard deviation (n - 1 in the denominator); None of a single accuracy."""
-        return float(self.accuracies.std(ddof=1)) if len(self.accuracies) > 1 else None
+        return deviation(self.accuracies)
 
     def to_json(self) -> dict[str, Any]:
         """What `transfer.json` says of a network."""
@@ -157,26 +158,3 @@ def transfer(
         search=tried,
         seconds=time.perf_counter() - start,
     )
-
-
-def check_match(distilled: Distilled, data: Dataset) -> None:
-    """Raises InputError unless the distilled set belongs to the data."""
-    if "fingerprint" not in distilled.metadata.get("preprocessing", {}):
-        raise InputError(
-            "the distilled set does not say how its images were preprocessed, and without that a "
-            "network learns them and fails on every test image: take a set whose metadata have "
-            "'preprocessing', or read it in with its preprocessing named"
-        )
-    if distilled.images.shape[1:] != data.image_shape:
-        raise InputError(
-            f"distilled images and those of {data.name} must have the same size and channels; got "
-            f"{list(distilled.images.shape[1:])} and {list(data.image_shape)}: give the data set "
-            "that the distilled set was made from"
-        )
-    if distilled.labels.shape[1] != data.num_classes:
-        raise InputError(
-            f"the distilled labels and {data.name} must have the same classes; got "
-            f"{distilled.labels.shape[1]} and {data.num_classes}: give the data set that the "
-            "distilled set was made from"
-        )
-    check_preprocessing(distilled, data.test)

@@ -1,0 +1,17 @@
+"""Mean and standard deviation of accuracies, as numbers and as people read them."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def deviation(accuracies: ArrayLike) -> float | None:
+    """The standard deviation (n - 1 in the denominator); None of a single accuracy."""
+    values = np.asarray(accuracies)
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def per_cent(accuracies: ArrayLike) -> str:
+    """The mean, with the deviation of several: "85.00 ± 7.07"."""
+    text = f"{100 * np.mean(accuracies):.2f}"
+    spread = deviation(accuracies)
+    return text if spread is None else f"{text} ± {100 * spread:.2f}"
