@@ -202,7 +202,7 @@ def test_what_is_refused(digits, run, tmp_path):
     refused("seeds must be 1 or more", seeds=0)
     mixture = kd.kernels.mixture(KERNEL, kd.kernels.FullyConnected(depth=2).kernel("ntk"))
     refused("a mixture of .'fc1', 'fc2'.: give its members", kernels=(mixture,))
-    refused("32x32", networks=(kd.networks.named("vgg11"),))
+    refused("needs larger images than 8x8", networks=(kd.networks.named("vgg11"),))
     empty = replace(
         digits,
         validation=replace(
@@ -211,7 +211,13 @@ def test_what_is_refused(digits, run, tmp_path):
     )
     refused("hold some out", data=empty, baselines=("optimised",), kernels=(KERNEL,))
     choice = replace(SETTINGS, factor=(0.1, 1.0))
-    refused("2 settings are to be compared", data=empty, networks=(NETWORK,), settings=choice)
+    refused(
+        "2 settings are to be compared",
+        data=empty,
+        baselines=(),
+        networks=(NETWORK,),
+        settings=choice,
+    )
     refused("nothing to measure with")
     refused("different names", kernels=(KERNEL, KERNEL))
     refused("32x32", kernels=(kd.kernels.named("myrtle5").kernel("ntk"),))

@@ -15,6 +15,7 @@ from kernel_distill.transfer import (
     TrainingSettings,
     Transfer,
     check_match,
+    per_cent,
     save_transfer,
     transfer,
 )

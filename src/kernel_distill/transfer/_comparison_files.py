@@ -90,6 +90,6 @@ def _csv(comparison: Comparison) -> str:
             if isinstance(cell, Measured):
                 cells += [cell.mean, cell.deviation, cell.images, None]
             else:
-                cells += [None, None, None, cell and cell.reason]
+                cells += [None, None, None, cell.reason if cell else None]
         writer.writerow([row.name, row.data, row.images, *cells])
     return file.getvalue()

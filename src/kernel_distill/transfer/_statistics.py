@@ -1,16 +1,18 @@
 """Mean and standard deviation of accuracies, as numbers and as people read them."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import ArrayLike
+from jaxtyping import Float
 
 
-def deviation(accuracies: ArrayLike) -> float | None:
+def deviation(accuracies: Sequence[float] | Float[np.ndarray, "n"]) -> float | None:
     """The standard deviation (n - 1 in the denominator); None of a single accuracy."""
     values = np.asarray(accuracies)
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
-def per_cent(accuracies: ArrayLike) -> str:
+def per_cent(accuracies: Sequence[float] | Float[np.ndarray, "n"]) -> str:
     """The mean, with the deviation of several: "85.00 ± 7.07"."""
     text = f"{100 * np.mean(accuracies):.2f}"
     spread = deviation(accuracies)
