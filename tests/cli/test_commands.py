@@ -100,6 +100,7 @@ def test_same_as_from_python(kip_run, cli):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_several_architectures(cli, own, tmp_path):
     path = tmp_path / "run"

@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pytest
 
 import kernel_distill as kd
 
@@ -46,6 +47,7 @@ def test_an_own_run_beside_a_file_of_others(kip_run, cli, tmp_path):
     assert len((tmp_path / "out/table.md").read_text().splitlines()) == 4
 
 
+@pytest.mark.slow
 def test_choose(kip_run, cli, tmp_path):
     path, _ = kip_run
     options = ("--width", 16, "--seeds", 1, "--steps", 5, "--factor", 0.3, "--out", tmp_path)
@@ -59,6 +61,7 @@ def test_choose(kip_run, cli, tmp_path):
         assert f"  {name}: {value:.2f}\n" in outcome.out
 
 
+@pytest.mark.slow
 def test_continual(kip_run, cli, tmp_path):
     path, _ = kip_run
     options = ("--width", 8, "--seeds", 2, "--steps", 5, "--out", tmp_path, "--tasks", 2)

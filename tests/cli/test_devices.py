@@ -36,7 +36,12 @@ def test_more_devices_than_there_are():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"devices": 2}, {"devices": 1}, {"tile": "3x2"}, {"memory": "0.5GiB"}]
+    "options",
+    [
+        *({}, {"devices": 2}, {"tile": "3x2"}),
+        pytest.param({"devices": 1}, marks=pytest.mark.slow),
+        pytest.param({"memory": "0.5GiB"}, marks=pytest.mark.slow),
+    ],
 )
 def test_same_values_anywhere(options):
     x1, x2 = (jnp.asarray(np.random.default_rng(n).normal(size=(n, 4, 4, 2))) for n in (5, 3))
@@ -60,6 +65,7 @@ def test_members_of_a_mixture_are_placed_each():
     assert [type(member).__name__ for member in placed.members] == ["TiledKernel", "MeshKernel"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_a_run_goes_on_elsewhere(cli, own, tmp_path):
     out = tmp_path / "run"

@@ -210,7 +210,10 @@ def test_singular_pairs(case: str, distance: Distance) -> None:
         assert block[0, 1] == own[1, 1]  # an image with its copy is an image with itself
 
 
-@pytest.mark.parametrize("apart", [1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize(
+    "apart",
+    [pytest.param(1e-2, marks=pytest.mark.slow), 1e-3, pytest.param(1e-4, marks=pytest.mark.slow)],
+)
 def test_near_duplicates(apart: float, distance: Distance) -> None:
     """Images that float32 hardly tells apart after a pooling, or takes for equal.
 

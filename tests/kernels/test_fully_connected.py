@@ -101,7 +101,10 @@ def test_ragged_sizes(n1: int, n2: int, shape: tuple[int, ...], distance: Distan
     assert distance(kernel(x1), expected) < TOLERANCE_AT_DUPLICATES
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    "activation",
+    [pytest.param(name, marks=pytest.mark.slow if name == "gelu" else ()) for name in ACTIVATIONS],
+)
 def test_float32_equals_float64(activation: str, distance: Distance) -> None:
     x1, x2 = draw(40, 7, 8, 3).astype(np.float32), draw(31, 7, 8, 3, seed=1).astype(np.float32)
     kernel = exact(activation, "ntk", depth=2)

@@ -41,15 +41,10 @@ def by_hand(architecture: str, w_std: float, b_std: float) -> Callable[..., Any]
     return stax.serial(*layers, stax.Flatten(), stax.Dense(1, **setting))[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"),
-    [
-        pytest.param("convnet", 8, marks=pytest.mark.slow),
-        pytest.param("convnet3", 9, marks=pytest.mark.slow),
-        ("myrtle5", 32),
-        pytest.param("myrtle7", 32, marks=pytest.mark.slow),
-        pytest.param("myrtle10", 32, marks=pytest.mark.slow),
-    ],
+    [("convnet", 8), ("convnet3", 9), ("myrtle5", 32), ("myrtle7", 32), ("myrtle10", 32)],
 )
 def test_architectures_are_the_published_ones(name: str, size: int, distance: Distance) -> None:
     x1, x2 = images(1, size, size, 3).astype("f"), images(2, size, size, 3, seed=1).astype("f")

@@ -193,6 +193,7 @@ def check(kernel: kernels.Kernel, reference: kernels.Kernel, distance: Distance,
         assert distance(got, wanted) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("interpreted")
 def test_equals_neural_tangents(distance: Distance, monkeypatch: pytest.MonkeyPatch) -> None:
     # several tiles, of which the last ones are not full

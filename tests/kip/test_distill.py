@@ -180,6 +180,7 @@ def test_augmentation_changes_the_targets(tiny_without_validation):
     assert not np.array_equal(plain, augmented)
 
 
+@pytest.mark.slow
 def test_solved_labels_are_better_than_descended_ones(tiny_without_validation):
     def loss(**settings):
         result = kip.distill(

@@ -112,6 +112,7 @@ def test_gradient_is_that_of_the_networks() -> None:
         assert slope == pytest.approx(float(difference), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_kip_with_random_features() -> None:
     data = kd.data.load("digits")
     kernel = networks.random_features(kernels.FullyConnected(depth=1), width=256, key=KEY)

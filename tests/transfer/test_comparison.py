@@ -27,6 +27,7 @@ def run(natural_set):
     return natural_set(25, seed=5, ridge=1e-3)
 
 
+@pytest.mark.slow
 def test_the_same_draws_go_through_every_door(digits, run, tmp_path):
     comparison = compare(
         [("run", run, digits), ("copy", run, digits)],

@@ -67,6 +67,7 @@ def test_momentum_schedule_and_l2_as_by_hand(rows, schedule):
             np.testing.assert_allclose(state.parameters[name][...], value, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_seeds_together_in_one_loop_are_those_one_by_one(rows, monkeypatch):
     images, labels = rows
     # minibatches with a rest, and a network with running statistics
