@@ -72,4 +72,6 @@ def test_a_run_goes_on_elsewhere(cli, own, tmp_path):
     options = ("--dataset", own, "--steps", 3, "--validation-size", 9)
     assert cli("kip", *options, "--tile", "20x2", "--out", out).status == 0
     assert read_config(out / "config.yaml")["tile"] == "20x2"
-    assert cli("kip", "--out", out, "--resume", "--tile", "8x3", "--devices", 1).status == 0
+    outcome = cli("kip", "--out", out, "--resume", "--tile", "8x3", "--devices", 1)
+    assert outcome.status == 0
+    assert "elsewhere than it began (devices: all then, 1 now; tile: 20x2 then, 8x3" in outcome.err

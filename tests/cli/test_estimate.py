@@ -11,7 +11,7 @@ FC = kernels.FullyConnected(depth=1).kernel()
 def test_kip(cli, own):
     outcome = cli("estimate", "kip", "--dataset", own, "--steps", 20)
     assert outcome.status == 0
-    for text in ("a step", "compiling", "the whole run", "memory of a kernel block", "MiB"):
+    for text in ("a step", "compiling", "the whole run", "memory of a kernel block", "iB"):
         assert text in outcome.out
 
 

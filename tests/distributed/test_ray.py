@@ -258,7 +258,7 @@ except _errors.InputError as error:
 def test_a_wrong_token(three: Any) -> None:
     said = in_a_process(JOIN, three.address, RAY_AUTH_TOKEN="another")
     assert said.startswith(f"no Ray cluster can be joined at '{three.address}': ")
-    assert said.endswith("that the token is its own.\n")
+    assert said.endswith("that this token is the one it demands.\n")
 
 
 @pytest.mark.usefixtures("three")

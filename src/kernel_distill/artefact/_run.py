@@ -339,6 +339,16 @@ def _same_config(path: Path, given: dict[str, Any], defaults: Mapping[str, Any])
             f"{'; '.join(lines)}. Give the saved ones (--config {path / CONFIG}), or begin a new "
             "run in another folder."
         )
+    if moved := [
+        f"{name}: {saved.get(name)} then, {given.get(name)} now"
+        for name in sorted(_PLACE)
+        if saved.get(name) != given.get(name)
+    ]:
+        warnings.warn(
+            f"the run goes on elsewhere than it began ({'; '.join(moved)}): its last bits will not "
+            "be those of a run that was never stopped",
+            stacklevel=2,
+        )
     return saved
 
 

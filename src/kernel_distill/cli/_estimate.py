@@ -80,13 +80,17 @@ class Estimate:
             ("a step" if isinstance(of, EstimateKip) else "a block of targets", _time(found.step)),
             ("compiling", _time(found.compiling)),
             ("the whole run", _time(found.seconds)),
-            ("memory of a kernel block", f"{found.memory / 2**20:.0f} MiB"),
+            ("memory of a kernel block", _size(found.memory)),
         ]
         table(f"Expected on {dataset.name}", rows, ("what", "how much"))
         if of.devices.ray is not None:
             line("This is for this machine, not for the Ray cluster.")
         if of.devices.coordinator is not None:
             line("This is for this machine alone, not for all processes together.")
+
+
+def _size(memory: int) -> str:
+    return f"{memory / 2**20:.0f} MiB" if memory >= 2**20 else f"{memory / 2**10:.0f} KiB"
 
 
 def _time(seconds: float) -> str:

@@ -171,14 +171,18 @@ def _output_options(arguments: list[str]) -> argparse.Namespace:
 def _how_to_resume(command: Any) -> str:
     """Args: the command; None where it was stopped before it was read."""
     if not hosts.is_first():
-        return "stopped; how to go on, process 0 says"
+        return "stopped; process 0 says how to go on"
     output = getattr(command, "output", None)
     if output is None or not holds_run(output.out):
         return "stopped; nothing was begun that could go on"
     out = shlex.quote(str(output.out))
     (name,) = (name for name, known in _COMMANDS.items() if isinstance(command, known))
     insecure = " --insecure" if command.devices.insecure else ""
-    return f"stopped; go on with: kernel-distill {name} --out {out} --resume{insecure}"
+    return f"stopped; go on with: kernel-distill {name} --out {out} --resume{insecure}" + (
+        "\n(in each process with the --coordinator and numbers of before, or in one alone)"
+        if hosts.joined()
+        else ""
+    )
 
 
 def _raise_interrupted(number: int, frame: FrameType | None) -> None:

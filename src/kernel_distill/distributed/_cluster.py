@@ -176,7 +176,7 @@ def join(address: str | None, *, insecure: bool) -> RayCluster:
             except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
                 raise InputError(
                     f"no Ray cluster can be joined at {address!r}: {_in_short(error)}. Check that "
-                    "one runs there (ray status), and that the token is its own."
+                    "one runs there (ray status), and that this token is the one it demands."
                 ) from error
     _joined[address] = ray.get_runtime_context().gcs_address
     return RayCluster()
@@ -196,9 +196,9 @@ def _check_address(address: str, *, insecure: bool, imported: bool) -> None:
     if (mode or "").lower() != "token" or not _token_there():
         raise InputError(
             f"whoever reaches a Ray cluster without a token can run code on it; to join "
-            f"{address!r}, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) "
-            "before Ray is imported, as for its nodes (ray get-auth-token --generate makes one). "
-            "In a network where nobody else is: insecure=True, --insecure."
+            f"{address!r}, set RAY_AUTH_MODE=token and have the cluster's token in "
+            "~/.ray/auth_token, or in the file that RAY_AUTH_TOKEN_PATH names (from Python, before "
+            "Ray is imported). In a network where nobody else is: --insecure (insecure=True)."
         )
 
 

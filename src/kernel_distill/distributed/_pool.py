@@ -189,7 +189,12 @@ class Pool:
             cores = self._cluster.cores()
             self._cores = {node: cores[node] for node in cores if node not in self._unfit}
             self._looked_at = self._now
-            self.status.workers = sum(self._cores.values())
+            before, self.status.workers = self.status.workers, sum(self._cores.values())
+            if before and not self.status.workers:
+                warnings.warn(
+                    f"no machine is left: waiting {self._give_up_after:.0f} seconds for others",
+                    stacklevel=2,
+                )
 
     def _hand_out(self, block: _Block, make: Callable[[int], Task]) -> None:
         while block.waiting:
@@ -301,8 +306,7 @@ class Pool:
         if self._now - heard > max(self._give_up_after, 3 * longest):
             raise PoolError(
                 f"no worker has given a result for {self._now - heard:.0f} seconds: "
-                f"{len(self._cores)} nodes with {self.status.workers} cores are there, "
-                f"{len(self._out)} jobs are with them, {self.status.done} of "
-                f"{self.status.total} are done. Start nodes (ray start --address=...), or look at "
-                "those that hang."
+                f"nodes there: {len(self._cores)}, with cores: {self.status.workers}; groups with "
+                f"them: {len(self._out)}; done: {self.status.done} of {self.status.total}. "
+                "Start nodes (ray start --address=...), or look at those that hang."
             )
