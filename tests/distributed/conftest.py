@@ -113,6 +113,8 @@ def nodes() -> Iterator[Nodes]:
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
     sys.path.append(str(WORKERS))
     folder = tempfile.mkdtemp(prefix="kd-", dir="/tmp")  # the path of a socket must be short
+    # Ray's Cluster writes its address there, and does not make the folder
+    os.makedirs(os.path.join(os.environ.get("RAY_TMPDIR", "/tmp"), "ray"), exist_ok=True)
     closing = contextlib.ExitStack()
     try:
         import ray

@@ -210,7 +210,10 @@ def _found_here() -> str:
     """
     from ray._private import services  # what `ray.init` itself asks
 
-    return str(services.canonicalize_bootstrap_address(AUTO))
+    found = services.canonicalize_bootstrap_address(AUTO)
+    if found is None:
+        raise ConnectionError("this machine is a part of none")
+    return str(found)
 
 
 def _check_listening(address: str) -> None:
