@@ -28,7 +28,6 @@ ROWS = (
 # experiment, what is distilled, what it is compared with, the published figure of width 1024
 TRANSFERS = (
     ("mnist_10", "KIP, ConvNet, herded start, MNIST, 1 a class", "random", "90.1"),
-    ("mnist_100", "KIP, fully connected, MNIST, 10 a class", "random", ""),
     ("cifar10_label_solve_500", "Label Solve, CIFAR-10, 50 a class", "one-hot", ""),
 )
 

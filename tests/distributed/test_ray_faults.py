@@ -246,6 +246,7 @@ def test_all_nodes_are_gone(
     with (
         Run.create(tmp_path / "run", {}) as run,
         pytest.raises(PoolError, match=r"no worker has given a result.*saved in .*--resume"),
+        pytest.warns(UserWarning, match="no machine is left: waiting 9 seconds for others"),
         watched.fault(kill_all, lost=False),
     ):
         watched.distil(tiny, run, give_up_after=9.0, deadline=2.0)
