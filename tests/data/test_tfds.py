@@ -267,6 +267,7 @@ print(_tfds.read_tfds("slow", data_dir=sys.argv[1], image_size=None).train_image
 """
 
 
+@pytest.mark.slow
 def test_two_processes_prepare_a_set_once(tmp_path):
     """Those of a run all begin with it; tensorflow_datasets has but the first succeed."""
     script, told = tmp_path / "prepare.py", tmp_path / "told.txt"

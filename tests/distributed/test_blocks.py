@@ -66,7 +66,12 @@ def check_set_with_itself(kernel: kernels.Kernel, other: kernels.Kernel, x: jax.
     )
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(
+    params=[
+        *("tiles", "tiles on devices"),
+        *(pytest.param(way, marks=pytest.mark.slow) for way in ("one row a tile", "devices")),
+    ]
+)
 def way(request: pytest.FixtureRequest) -> Callable[[kernels.Kernel], kernels.Kernel]:
     return WAYS[request.param]
 

@@ -202,7 +202,10 @@ def test_a_node_that_lacks_the_package_is_left_out() -> None:
     late = {node for when, _, node in cluster.started if when > 2}
     assert late == {"one"}
     cluster.fail = lambda name, node: bare
-    with pytest.raises(PoolError, match=r"no machine can do the work.*pip install"):
+    with (
+        pytest.raises(PoolError, match=r"no machine can do the work.*pip install"),
+        pytest.warns(UserWarning, match="a machine is left out"),
+    ):
         compute(pool, 5)
 
 

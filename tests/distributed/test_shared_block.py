@@ -191,7 +191,17 @@ def assert_same(one: Any, other: Any) -> None:
 
 
 @pytest.mark.usefixtures("without_pictures")
-@pytest.mark.parametrize("when", ["as it begins", "in its midst", "as it is tested"])
+@pytest.mark.filterwarnings("ignore:no machine is left")
+@pytest.mark.parametrize(
+    "when",
+    [
+        "in its midst",
+        *(
+            pytest.param(when, marks=pytest.mark.slow)
+            for when in ("as it begins", "as it is tested")
+        ),
+    ],
+)
 @pytest.mark.parametrize("method", ["kip", "label-solve"])
 def test_workers_go_and_the_run_goes_on(tiny: Any, tmp_path: Any, method: str, when: str) -> None:
     """The state is saved, and the end has the bits of a run that was never disturbed."""

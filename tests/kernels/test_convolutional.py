@@ -65,7 +65,10 @@ def both(architecture: kernels.Architecture, kind: Any = "ntk") -> tuple[Any, An
     ("architecture", "shape", "kind"),
     [
         (ConvNet(depth=1, prepend=False), (4, 4, 2), "ntk"),
-        (ConvNet(depth=2, prepend=False, w_std=0.9, b_std=0.7), (5, 8, 1), "nngp"),  # odd sizes
+        pytest.param(  # odd sizes
+            *(ConvNet(depth=2, prepend=False, w_std=0.9, b_std=0.7), (5, 8, 1), "nngp"),
+            marks=pytest.mark.slow,
+        ),
         (ConvNet(depth=1, prepend=True, activation="erf"), (5, 4, 2), "ntk"),
         (ConvNet(depth=2, prepend=False, strided=True), (9, 6, 3), "ntk"),
         pytest.param(

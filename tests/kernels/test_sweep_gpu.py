@@ -204,6 +204,7 @@ def test_equals_neural_tangents(distance: Distance, monkeypatch: pytest.MonkeyPa
     check(exact, reference, distance, x)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("interpreted")
 def test_of_self() -> None:
     # at the second level, what the programs make of the first meets the plain form's variances

@@ -70,6 +70,7 @@ def test_the_same_draws_go_through_every_door(digits, run, tmp_path):
     assert {name for (name, door), cell in cells.items() if cell is None} == set(rows)
 
 
+@pytest.mark.slow
 def test_the_ceiling(digits, run, tmp_path, monkeypatch):
     trained = []
 
