@@ -1,5 +1,6 @@
 """What the workers of a pool compute: one tile of a block, or the pull of its cotangent."""
 
+import contextlib
 import functools
 import os
 import pickle
@@ -65,8 +66,13 @@ class UnfitError(Exception):
 
 
 def versions() -> dict[str, str]:
-    """Of what must be alike on all machines, for the same bits."""
-    return {name: metadata.version(name) for name in ("kernel-distill", "jax", "jaxlib")}
+    """Of what must be alike on all machines, for the same bits; of a source tree that is not
+    installed nothing is known."""
+    found = {}
+    for name in ("kernel-distill", "jax", "jaxlib"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def compute(
