@@ -54,17 +54,24 @@ def test_choose(kip_run, cli, tmp_path):
     assert "three networks or more" in cli("choose", path, "--network", "fc1", *options).err
     outcome = cli("choose", path, "--network", "fc1", "fc2", "mlp", *options)
     assert (outcome.status, outcome.err) == (0, "")
-    found = json.loads((tmp_path / "choice.json").read_text())["rank_correlation"]
-    assert set(found) == {str(path), "random"}
-    for name, value in found.items():
+    written = json.loads((tmp_path / "choice.json").read_text())
+    assert written["networks"] == ["fc1 16", "fc2 16", "mlp 16"]
+    assert "on all images, of fc1 16, fc2 16, mlp 16:" in outcome.out.replace("\n", " ")
+    found = written["rank_correlations"]
+    assert [(each["learned_from"], each["images"]) for each in found] == [
+        (str(path), 20), ("random", 20)
+    ]  # fmt: skip
+    for each in found:
+        value = each["rank_correlation"]
         assert -1 <= value <= 1
-        assert f"  {name}: {value:.2f}\n" in outcome.out
+        assert f"  {each['learned_from']}: {value:.2f}\n" in outcome.out
 
 
 @pytest.mark.slow
 def test_continual(kip_run, cli, tmp_path):
     path, _ = kip_run
-    options = ("--width", 8, "--seeds", 2, "--steps", 5, "--out", tmp_path, "--tasks", 2)
+    options = ("--width", 8, "--seeds", 2, "--steps", 5, "--factor", 0.3, "--tasks", 2)
+    options += ("--out", tmp_path)
     assert "one network learns" in cli("continual", path, "--network", "fc1", "mlp", *options).err
     outcome = cli("continual", path, "--network", "fc1", *options)
     assert (outcome.status, outcome.err) == (0, "")
@@ -72,5 +79,5 @@ def test_continual(kip_run, cli, tmp_path):
     assert written["classes"] == [5, 10]
     for name in ("distilled", "random"):
         after = 100 * np.array(written["accuracies"][name])[:, 1]
-        assert re.search(rf"{name} .* {after.mean():.1f} ± {after.std(ddof=1):.1f} ", outcome.out)
+        assert re.search(rf"{name} .* {after.mean():.2f} ± {after.std(ddof=1):.2f} ", outcome.out)
     assert (tmp_path / "continual.png").stat().st_size > 0
