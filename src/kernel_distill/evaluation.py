@@ -82,6 +82,12 @@ def check_preprocessing(distilled: Distilled, split: Split) -> None:
         )
 
 
+def check_not_empty(split: Split) -> None:
+    """Raises InputError where there is nothing to evaluate on."""
+    if len(split) == 0:
+        raise InputError("there is nothing to evaluate on: the split is empty")
+
+
 def measure(
     kernel: Kernel,
     support_images: Float[np.ndarray, "s *shape"] | Float[Array, "s *shape"],
@@ -118,8 +124,7 @@ def measure_labels(
         InputError: the split is empty.
         NumericalError: the solve is not finite.
     """
-    if len(split) == 0:
-        raise InputError("there is nothing to evaluate on: the split is empty")
+    check_not_empty(split)
     with jax.enable_x64(True):
         support = jnp.asarray(support_images, precision)
         labels = jnp.concatenate([jnp.asarray(each) for each in several], axis=1)

@@ -65,6 +65,7 @@ class UnfitError(Exception):
     """A node cannot do any job: it lacks the package, or has another version of it."""
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Of what must be alike on all machines, for the same bits; of a source tree that is not
     installed nothing is known."""

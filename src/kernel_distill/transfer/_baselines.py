@@ -11,7 +11,7 @@ from jaxtyping import Float, PRNGKeyArray
 from kernel_distill._errors import InputError, unknown_name
 from kernel_distill.artefact import Distilled, package_versions
 from kernel_distill.data import LABEL_CONVENTION, Dataset, numpy_generator, one_hot
-from kernel_distill.evaluation import RIDGE, measure
+from kernel_distill.evaluation import RIDGE, check_not_empty, measure
 from kernel_distill.kernels import FullyConnected
 from kernel_distill.supports import check_per_class, herded_support, real_support
 from kernel_distill.transfer._match import check_match
@@ -140,8 +140,7 @@ def nearest_neighbour(distilled: Distilled, data: Dataset) -> float:
     from sklearn.neighbors import KNeighborsClassifier
 
     check_match(distilled, data)
-    if len(data.test) == 0:
-        raise InputError("there is nothing to evaluate on: the split is empty")
+    check_not_empty(data.test)
     classifier = KNeighborsClassifier(1, algorithm="brute")
     classifier.fit(_rows(distilled.images), distilled.labels.argmax(axis=1))
     return float(classifier.score(_rows(data.test.images), data.test.labels))

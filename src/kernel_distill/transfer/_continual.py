@@ -13,6 +13,7 @@ from kernel_distill.artefact import Distilled, device_description
 from kernel_distill.data import Dataset, Split, numpy_generator, one_hot
 from kernel_distill.networks import Network
 from kernel_distill.transfer._match import check_match
+from kernel_distill.transfer._search import chosen_of
 from kernel_distill.transfer._settings import TrainingSettings
 from kernel_distill.transfer._transfer import transfer
 
@@ -133,13 +134,7 @@ def continual(
                     key=train_key,
                 )
                 accuracies[name][seed, task] = found.mean
-                chosen[name][seed].append(
-                    {
-                        "factor": found.settings.factor[0],
-                        "l2": found.settings.l2[0],
-                        "label_scale": found.settings.label_scale[0],
-                    }
-                )
+                chosen[name][seed].append(chosen_of(found.settings))
     return Continual(
         network=network,
         classes=met,

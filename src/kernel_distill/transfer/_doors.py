@@ -16,7 +16,7 @@ from kernel_distill.kernels import FullyConnected, Kernel
 from kernel_distill.networks import Network
 from kernel_distill.transfer._baselines import baseline, nearest_neighbour
 from kernel_distill.transfer._entrants import Entrant
-from kernel_distill.transfer._search import check_choice, first_sound, search
+from kernel_distill.transfer._search import check_choice, chosen_of, first_sound, search
 from kernel_distill.transfer._settings import TrainingSettings
 from kernel_distill.transfer._transfer import Transfer, transfer
 
@@ -178,15 +178,10 @@ class Training(Door):
             return [trained(number, chosen, seeds=1, key=keys[number]) for number in range(seeds)]
 
         found = first_sound(ranked, all_seeds)
-        chosen = found[0].settings
+        rates = [result.learning_rate for result in found]
         return Outcome(
             tuple(float(each) for result in found for each in result.accuracies),
-            {
-                "factor": chosen.factor[0],
-                "l2": chosen.l2[0],
-                "label_scale": chosen.label_scale[0],
-                "learning_rates": [result.learning_rate for result in found],
-            },
+            {**chosen_of(found[0].settings), "learning_rates": rates},
         )
 
     def _settings(self, entrant: Entrant) -> TrainingSettings:

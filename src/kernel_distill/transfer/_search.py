@@ -83,6 +83,12 @@ def check_choice(settings: TrainingSettings, validation: Split) -> None:
         )
 
 
+def chosen_of(settings: TrainingSettings) -> dict[str, float]:
+    """The factor, L2 and label scale of settings that leave no choice."""
+    (only,) = _combinations(settings)
+    return only
+
+
 def _combinations(settings: TrainingSettings) -> list[dict[str, float]]:
     values = (getattr(settings, name) for name in _SEARCHED)
     return [dict(zip(_SEARCHED, each, strict=True)) for each in itertools.product(*values)]

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 from kernel_distill._errors import InputError, NumericalError
 from kernel_distill._settings import Progress, Report
 from kernel_distill.data import Split, augment
+from kernel_distill.evaluation import check_not_empty
 from kernel_distill.networks import Network
 from kernel_distill.transfer._learning_rate import largest_stable_rate
 from kernel_distill.transfer._loss import loss, targets
@@ -71,8 +72,7 @@ class Trained:
         Raises:
             InputError: the split is empty.
         """
-        if len(split) == 0:
-            raise InputError("there is nothing to evaluate on: the split is empty")
+        check_not_empty(split)
         return np.array([accuracy(self.model, state, split) for state in self.states])
 
 
