@@ -69,8 +69,30 @@ def _elementwise(
     An entry is a function of three numbers, so its derivatives are three directional ones, each
     computed forwards, entry by entry: nothing is stored, and no chain is run through backwards.
     """
-    propagate = functools.partial(kernel.propagate, of_self)
+    propagate = functools.partial(_propagate, kernel, of_self)
     return stage(propagate, inner, norms1, norms2, never_negative=norms1[0])
+
+
+# traced once for all programs with blocks of one shape
+@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
+def _propagate(kernel: FullyConnectedKernel, of_self: bool, *arguments: Array) -> Block:
+    return kernel.propagate(of_self, *arguments)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), inline=True)
+def _towards(
+    kernel: FullyConnectedKernel,
+    of_self: bool,
+    argument: int,
+    cotangent: Block,
+    *arguments: Array,
+) -> Block:
+    """The cotangent of one argument, an entry of the block at a time."""
+    tangents = [jnp.zeros_like(each) for each in arguments]
+    tangents[argument] = jnp.ones_like(arguments[argument])
+    propagate = functools.partial(kernel.propagate, of_self)
+    _, derivative = jax.jvp(propagate, tuple(arguments), tuple(tangents))
+    return cotangent * derivative
 
 
 def _forward(
@@ -85,21 +107,12 @@ def _backward(
     arguments: tuple[Block, Norms1, Norms2],
     cotangent: Block,
 ) -> tuple[Block, Norms1, Norms2]:
-    def towards(argument: int, *operands: Array) -> Block:
-        """The cotangent of one argument, an entry of the block at a time."""
-        *arguments, cotangent = operands
-        tangents = [jnp.zeros_like(each) for each in arguments]
-        tangents[argument] = jnp.ones_like(arguments[argument])
-        propagate = functools.partial(kernel.propagate, of_self)
-        _, derivative = jax.jvp(propagate, tuple(arguments), tuple(tangents))
-        return cotangent * derivative
-
     # three stages, so that one that nobody asks for is not computed
     of_inner, of_norms1, of_norms2 = (
         stage(
-            functools.partial(towards, argument),
-            *arguments,
+            functools.partial(_towards, kernel, of_self, argument),
             cotangent,
+            *arguments,
             never_negative=arguments[1][0],
         )
         for argument in range(3)

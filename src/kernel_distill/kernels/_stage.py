@@ -16,7 +16,8 @@ def stage(compute: Callable[..., Any], *arrays: Any, never_negative: Float[Array
     in a branch it leaves alone.
 
     Args:
-        compute: a traceable function.
+        compute: a traceable function; one that `jax.jit(..., inline=True)` made is traced once for
+            all of its places here.
         arrays: its arguments; where they hold NaN, so may all of the result.
         never_negative: a number of the computation that is only known when it runs, and is 0 or
             more or NaN: the condition, which XLA cannot see through, of a branch that is always
