@@ -66,66 +66,83 @@ def check_set_with_itself(kernel: kernels.Kernel, other: kernels.Kernel, x: jax.
     )
 
 
-@pytest.fixture(
-    params=[
-        *("tiles", "tiles on devices"),
-        *(pytest.param(way, marks=pytest.mark.slow) for way in ("one row a tile", "devices")),
-    ]
-)
-def way(request: pytest.FixtureRequest) -> Callable[[kernels.Kernel], kernels.Kernel]:
-    return WAYS[request.param]
-
-
+# every way and every size, each with two of the others: ragged, even, and one row
 @pytest.mark.parametrize(
-    ("kernel", "n1", "n2", "dtype"),
+    ("way", "n1", "n2", "dtype"),
     [
-        (FC, 7, 11, "float64"),
-        (FC, 11, 5, "float32"),
-        (FC, 6, 8, "float64"),
-        (FC, 1, 5, "float32"),
-        (FC, 5, 1, "float64"),
+        ("tiles", 7, 11, "float64"),
+        ("tiles", 1, 5, "float32"),
+        ("tiles on devices", 11, 5, "float32"),
+        ("tiles on devices", 5, 1, "float64"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("tiles", 6, 8, "float64"),
+                ("one row a tile", 7, 11, "float32"),
+                ("one row a tile", 6, 8, "float64"),
+                ("one row a tile", 5, 1, "float32"),
+                ("devices", 7, 11, "float64"),
+                ("devices", 6, 8, "float32"),
+                ("devices", 1, 5, "float64"),
+                ("devices", 5, 1, "float32"),
+                ("tiles on devices", 6, 8, "float64"),
+                ("tiles on devices", 1, 5, "float32"),
+            )
+        ),
     ],
 )
-def test_two_sets(way: Any, kernel: kernels.Kernel, n1: int, n2: int, dtype: str) -> None:
+def test_two_sets(way: str, n1: int, n2: int, dtype: str) -> None:
     assert jax.device_count() == 3
     with jax.enable_x64(dtype == "float64"):
-        check_equal(way(kernel), kernel, images(n1, 0, dtype), images(n2, 1, dtype))
+        check_equal(WAYS[way](FC), FC, images(n1, 0, dtype), images(n2, 1, dtype))
 
 
 @pytest.mark.parametrize(
-    ("kernel", "n", "dtype"),
+    ("way", "n", "dtype"),
     [
-        (FC, 13, "float64"),
-        (FC, 12, "float32"),
-        (FC, 2, "float32"),
-        (FC, 1, "float64"),
+        ("tiles", 13, "float64"),
+        ("tiles on devices", 13, "float32"),
+        ("tiles on devices", 1, "float64"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("tiles", 12, "float32"),
+                ("tiles", 1, "float64"),
+                ("one row a tile", 13, "float64"),
+                ("one row a tile", 2, "float32"),
+                ("devices", 13, "float64"),
+                ("devices", 12, "float32"),
+                ("devices", 2, "float32"),
+                ("devices", 1, "float64"),
+                ("tiles on devices", 12, "float64"),
+                ("tiles on devices", 2, "float32"),
+            )
+        ),
     ],
 )
-def test_a_set_with_itself(way: Any, kernel: kernels.Kernel, n: int, dtype: str) -> None:
+def test_a_set_with_itself(way: str, n: int, dtype: str) -> None:
     with jax.enable_x64(dtype == "float64"):
-        check_set_with_itself(way(kernel), kernel, images(n, 0, dtype))
+        check_set_with_itself(WAYS[way](FC), FC, images(n, 0, dtype))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_convolutional_kernel(way: str) -> None:
+    with jax.enable_x64(True):
+        x1, x2 = images(5, 0, "float64"), images(3, 1, "float64")
+        check_equal(WAYS[way](CONVNET), CONVNET, x1, x2)
+        check_set_with_itself(WAYS[way](CONVNET), CONVNET, x1)
 
 
 @pytest.mark.parametrize(
     "way",
     [
-        "devices",
-        *(
-            pytest.param(way, marks=pytest.mark.slow)
-            for way in ("tiles", "one row a tile", "tiles on devices")
-        ),
+        "tiles on devices",
+        *(pytest.param(way, marks=pytest.mark.slow) for way in ("tiles", "one row a tile")),
     ],
-    indirect=True,
 )
-def test_convolutional_kernel(way: Any) -> None:
-    with jax.enable_x64(True):
-        x1, x2 = images(5, 0, "float64"), images(3, 1, "float64")
-        check_equal(way(CONVNET), CONVNET, x1, x2)
-        check_set_with_itself(way(CONVNET), CONVNET, x1)
-
-
-def test_duplicated_images_are_not_apart(way: Any) -> None:
+def test_duplicated_images_are_not_apart(way: str) -> None:
     """In whatever tiles they are: an angle of rounding errors would be 3e-4."""
     x = jnp.repeat(images(2, 0, "float32"), 3, axis=0)
-    block = way(CONVNET)(x)
+    block = WAYS[way](CONVNET)(x)
     np.testing.assert_allclose(block[:3, :3], block[0, 0], rtol=1e-6)

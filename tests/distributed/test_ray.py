@@ -61,10 +61,19 @@ def check_equal(kernel: kernels.Kernel, other: kernels.Kernel, *x: jax.Array) ->
 
 
 @pytest.mark.usefixtures("three")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    ("kernel", "n1", "n2"),
-    [(FC, 7, 11), (FC, 11, 5), (FC, 6, 8), (FC, 1, 5), (FC, 5, 1), (FC, 1, 1), (CONVNET, 5, 3)],
+    ("kernel", "n1", "n2", "dtype"),
+    [
+        (FC, 7, 11, "float32"),
+        (FC, 7, 11, "float64"),
+        (FC, 11, 5, "float32"),
+        (FC, 6, 8, "float64"),
+        (FC, 1, 5, "float32"),
+        (FC, 1, 5, "float64"),
+        (FC, 5, 1, "float64"),
+        (FC, 1, 1, "float32"),
+        (CONVNET, 5, 3, "float64"),
+    ],
 )
 def test_two_sets(kernel: kernels.Kernel, n1: int, n2: int, dtype: str) -> None:
     pool = distributed.on_ray(kernel, group=GROUP)
@@ -73,8 +82,18 @@ def test_two_sets(kernel: kernels.Kernel, n1: int, n2: int, dtype: str) -> None:
 
 
 @pytest.mark.usefixtures("three")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("kernel", "n"), [(FC, 13), (FC, 9), (FC, 2), (FC, 1), (CONVNET, 5)])
+@pytest.mark.parametrize(
+    ("kernel", "n", "dtype"),
+    [
+        (FC, 13, "float32"),
+        (FC, 13, "float64"),
+        (FC, 9, "float32"),
+        (FC, 2, "float64"),
+        (FC, 1, "float32"),
+        (FC, 1, "float64"),
+        (CONVNET, 5, "float32"),
+    ],
+)
 def test_a_set_with_itself(kernel: kernels.Kernel, n: int, dtype: str) -> None:
     pool = distributed.on_ray(kernel, group=GROUP)
     with jax.enable_x64(dtype == "float64"):

@@ -69,8 +69,15 @@ def both(architecture: kernels.Architecture, kind: Any = "ntk") -> tuple[Any, An
             *(ConvNet(depth=2, prepend=False, w_std=0.9, b_std=0.7), (5, 8, 1), "nngp"),
             marks=pytest.mark.slow,
         ),
-        (ConvNet(depth=1, prepend=True, activation="erf"), (5, 4, 2), "ntk"),
-        (ConvNet(depth=2, prepend=False, strided=True), (9, 6, 3), "ntk"),
+        pytest.param(
+            ConvNet(depth=1, prepend=True, activation="erf"),
+            (5, 4, 2),
+            "ntk",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ConvNet(depth=2, prepend=False, strided=True), (9, 6, 3), "ntk", marks=pytest.mark.slow
+        ),
         pytest.param(
             ConvNet(depth=2, prepend=True, w_std=1.1, b_std=0.0),
             (9, 6, 3),
@@ -108,7 +115,8 @@ def test_equals_neural_tangents(
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("strided", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("strided", [False, True])
 def test_of_self(strided: bool, distance: Distance) -> None:
     exact, reference = both(ConvNet(depth=2, prepend=True, strided=strided))
     x = jnp.asarray(images(4, 6, 7, 2))
@@ -213,10 +221,8 @@ def test_singular_pairs(case: str, distance: Distance) -> None:
         assert block[0, 1] == own[1, 1]  # an image with its copy is an image with itself
 
 
-@pytest.mark.parametrize(
-    "apart",
-    [pytest.param(1e-2, marks=pytest.mark.slow), 1e-3, pytest.param(1e-4, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("apart", [1e-2, 1e-3, 1e-4])
 def test_near_duplicates(apart: float, distance: Distance) -> None:
     """Images that float32 hardly tells apart after a pooling, or takes for equal.
 
@@ -294,6 +300,7 @@ def test_images_of_zeros_without_biases() -> None:
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.slow
 def test_small_images_without_biases(distance: Distance) -> None:
     # the product of two variances is no number of float32
     kernel = ConvNet(depth=2, prepend=False, b_std=0.0).kernel()

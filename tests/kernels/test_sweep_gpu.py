@@ -232,6 +232,7 @@ def test_tiles_of_a_given_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert convolutional._tile(3, 9, 10**6) == (4, 16)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blocks")
 def test_of_self_leaves_out_tiles_below_the_diagonal(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = ConvNet(depth=1, prepend=False).kernel()

@@ -28,6 +28,7 @@ def draws(count: int, **sizes: int) -> np.ndarray:
     return np.stack([block(kernel, key, ROWS) for key in keys])
 
 
+@pytest.mark.slow
 def test_deviation_falls_as_one_over_the_root_of_width_times_networks() -> None:
     exact = np.asarray(FC2.kernel("nngp")(ROWS))
 
