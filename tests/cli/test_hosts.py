@@ -22,10 +22,12 @@ from kernel_distill.artefact import Checkpoints, read_config, read_metrics
 from kernel_distill.cli._devices import DeviceOptions
 
 ADDRESS = "10.0.0.5:1234"
+# convolutional kernels come out the same in one process as in two, bit for bit; matrix products
+# (fc1) may not. Of the two kernels, the nngp compiles faster
 RUNS = {
     "kip": (
-        *("kip", "--architecture", "convnet1", "--images-per-class", 1, "--steps", 60),
-        *("--batch-size", 9, "--augment", "shift", "--validation-size", 20),
+        *("kip", "--architecture", "convnet1", "--kernel", "nngp", "--images-per-class", 1),
+        *("--steps", 60, "--batch-size", 9, "--augment", "shift", "--validation-size", 20),
     ),
     "label-solve": (
         *("label-solve", "--architecture", "convnet1", "--support-size", 11),
@@ -151,7 +153,7 @@ def test_the_same_bits_as_one_process(whole, processes, tmp_path, command):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("command", "victim"), [("kip", 1), ("kip", 0), ("label-solve", 1)])
+@pytest.mark.parametrize(("command", "victim"), [("kip", 0), ("label-solve", 1)])
 def test_one_is_killed(whole, processes, tmp_path, command, victim):
     path = tmp_path / "run"
     both = processes.start_two(*RUNS[command], "--out", path)
@@ -182,12 +184,9 @@ def test_one_is_killed(whole, processes, tmp_path, command, victim):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("command", "number"), [("kip", signal.SIGTERM), ("label-solve", signal.SIGINT)]
-)
-def test_a_signal_to_one_stops_both(whole, processes, tmp_path, command, number):
-    path = tmp_path / "run"
-    both = processes.start_two(*RUNS[command], "--out", path)
+def test_a_signal_to_one_stops_both(whole, processes, tmp_path):
+    path, number = tmp_path / "run", signal.SIGTERM
+    both = processes.start_two(*RUNS["kip"], "--out", path)
     wait_for_step(both[0], path, 10)
     both[1].send_signal(number)
     status, _, err = end(both[1])
@@ -198,9 +197,9 @@ def test_a_signal_to_one_stops_both(whole, processes, tmp_path, command, number)
     assert re.search(rf"^stopped; go on with: .*--out {path} --resume$", err, re.MULTILINE)
     saved = Checkpoints(path / "checkpoints").latest()
     assert max((entry["step"] for entry in read_metrics(path)), default=0) <= saved.step
-    first, second = processes.start_two(command, "--out", path, "--resume")
+    first, second = processes.start_two("kip", "--out", path, "--resume")
     assert [end(each)[0] for each in (first, second)] == [0, 0]
-    assert_same_run(path, whole(command))
+    assert_same_run(path, whole("kip"))
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ def test_killed_at_random_moments(whole, tmp_path, command):
     moments, path = random.Random(), tmp_path / "run"
     killed = 0
     arguments = [*RUNS[command], "--out", path]
-    for _ in range(3):
+    for _ in range(2):
         process = start(*arguments)
         # from the first file on: what comes before, importing, is none of the run's business
         while process.poll() is None and not (path / "config.yaml").exists():
@@ -156,7 +156,7 @@ def test_killed_while_saving(whole, tmp_path, command):
 
 @pytest.mark.parametrize(
     ("command", "number"),
-    [("kip", signal.SIGINT), ("kip", signal.SIGTERM), ("label-solve", signal.SIGINT)],
+    [("kip", signal.SIGTERM), ("label-solve", signal.SIGINT)],
 )
 def test_stopped_by_a_signal(whole, tmp_path, command, number):
     reference, _ = whole(command)
@@ -207,7 +207,7 @@ def test_stopped_before_the_run_began(tmp_path):
 
 @pytest.mark.parametrize(
     ("command", "damage"),
-    [("kip", "altered"), ("label-solve", "truncated"), ("label-solve", "all")],
+    [("kip", "altered"), ("label-solve", "all")],
 )
 def test_damaged_checkpoint(whole, tmp_path, command, damage):
     reference, _ = whole(command)
@@ -221,12 +221,10 @@ def test_damaged_checkpoint(whole, tmp_path, command, damage):
     for step in steps if damage == "all" else steps[-1:]:
         file = checkpoints._path(step)
         data = bytearray(file.read_bytes())
-        if damage == "truncated":
-            data = data[: len(data) // 2]
-        elif damage == "altered":
+        if damage == "altered":
             data[len(data) // 2] ^= 1
         else:
-            data = data[:0]
+            data = data[: len(data) // 2]
         file.write_bytes(data)
     status, _, err = run(command, "--out", path, "--resume")
     assert status == 0
@@ -363,7 +361,7 @@ def test_a_device_for_every_core_and_programs_kept(tmp_path):
     programs = []
     for name in ("first", "again"):
         status, _, err = run(
-            *("kip", "--architecture", "convnet1", "--steps", 2, "--out", tmp_path / name),
+            *("kip", "--steps", 2, "--out", tmp_path / name),
             env=environment,
         )
         assert status == 0, err
