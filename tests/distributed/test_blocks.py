@@ -66,7 +66,7 @@ def check_set_with_itself(kernel: kernels.Kernel, other: kernels.Kernel, x: jax.
     )
 
 
-# every way and every size, each with two of the others: ragged, even, and one row
+# every way with blocks that are ragged, even and of one row, in both precisions
 @pytest.mark.parametrize(
     ("way", "n1", "n2", "dtype"),
     [
@@ -138,7 +138,10 @@ def test_convolutional_kernel(way: str) -> None:
     "way",
     [
         "tiles on devices",
-        *(pytest.param(way, marks=pytest.mark.slow) for way in ("tiles", "one row a tile")),
+        *(
+            pytest.param(way, marks=pytest.mark.slow)
+            for way in ("tiles", "one row a tile", "devices")
+        ),
     ],
 )
 def test_duplicated_images_are_not_apart(way: str) -> None:

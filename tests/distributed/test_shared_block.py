@@ -106,7 +106,15 @@ def weighted(kernel: kernels.Kernel, *x: Any) -> Any:
         (FC, (5, 1), "float32"),
         (FC, (11,), "float64"),
         (FC, (1,), "float32"),
-        pytest.param(CONVNET, (5, 3), "float64", marks=pytest.mark.slow),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                (FC, (1, 1), "float64"),
+                (FC, (8,), "float32"),
+                (FC, (1,), "float64"),
+                (CONVNET, (5, 3), "float64"),
+            )
+        ),
     ],
 )
 def test_values_and_gradients(kernel: kernels.Kernel, sizes: tuple[int, ...], dtype: str) -> None:

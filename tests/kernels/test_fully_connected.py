@@ -64,7 +64,7 @@ def exact(
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("depth", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_equals_neural_tangents(activation: str, depth: int, distance: Distance) -> None:
     @jax.jit

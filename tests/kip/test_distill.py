@@ -22,7 +22,7 @@ KEY = jax.random.key(5)
 RIDGE = 1e-3
 
 SCHEDULES = {
-    "constant": lambda rate, steps: rate,
+    "constant": lambda rate, steps: lambda t: rate,
     "cosine": lambda rate, steps: lambda t: rate * (1 + jnp.cos(jnp.pi * t / steps)) / 2,
     "linear": lambda rate, steps: lambda t: rate * (1 - t / steps),
     "exponential": lambda rate, steps: lambda t: rate * 0.01 ** (t / steps),
@@ -87,11 +87,25 @@ def test_rates_of_every_schedule(schedule):
     rate = make_schedule(schedule, 0.03, steps=20)
     expected = SCHEDULES[schedule](0.03, 20)
     for step in range(20):
-        wanted = expected(step) if callable(expected) else expected
-        assert float(rate(step)) == pytest.approx(float(wanted), rel=1e-5, abs=1e-9)
+        assert float(rate(step)) == pytest.approx(float(expected(step)), rel=1e-5, abs=1e-9)
 
 
-@pytest.mark.parametrize(("optimizer", "schedule"), [("sgd", "linear"), ("adam", "warmup_cosine")])
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"),
+    [
+        ("sgd", "linear"),
+        ("adam", "warmup_cosine"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("adam", "constant"),
+                ("adamw", "cosine"),
+                ("sgd", "exponential"),
+                ("adam", "one_cycle"),
+            )
+        ),
+    ],
+)
 def test_same_images_as_a_plain_implementation(tiny_without_validation, optimizer, schedule):
     rate = {"sgd": 100.0}.get(optimizer, 0.03)
     result = kip.distill(
@@ -221,8 +235,7 @@ def test_labels_move_by_less_as_the_schedule_goes_down(tiny, recorder, schedule)
     kip.distill(KERNEL, tiny, key=KEY, steps=8, label_solve_rate=0.3, schedule=schedule)
     expected = SCHEDULES[schedule](0.3, 8)
     for step, rate in enumerate(recorder.label_solve_rates):
-        wanted = expected(step) if callable(expected) else expected
-        assert float(rate) == pytest.approx(float(wanted), rel=1e-6)
+        assert float(rate) == pytest.approx(float(expected(step)), rel=1e-6)
 
 
 def test_mixture_draws_an_architecture_a_step(tiny, recorder):
