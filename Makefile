@@ -7,6 +7,10 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 BIN := .venv/bin
 
+# where Python is told to keep no bytecode, as in many containers, each of the hundreds of processes
+# of the tests spends as long on compiling what it imports as on all else
+unexport PYTHONDONTWRITEBYTECODE
+
 # tests that want whole data sets find them here, and skip without
 ifneq ($(wildcard ../shared/tfds),)
 export KERNEL_DISTILL_SHARED ?= $(abspath ../shared)

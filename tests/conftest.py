@@ -16,9 +16,10 @@ from jaxtyping import install_import_hook
 # blocks shared out over devices (distributed/), of which one has a row too few
 jax.config.update("jax_num_cpu_devices", 3)
 # most of a test is compiling: programs are kept for as long as pytest runs, for its processes and
-# for those that tests start, and not in the developer's own folder
+# for those that tests start, another pytest among them, and not in the developer's own folder
+GIVEN_PROGRAMS = os.environ.get("JAX_COMPILATION_CACHE_DIR")
 PROGRAMS = {
-    "jax_compilation_cache_dir": os.environ.get("JAX_COMPILATION_CACHE_DIR") or tempfile.mkdtemp(),
+    "jax_compilation_cache_dir": GIVEN_PROGRAMS or tempfile.mkdtemp(),
     "jax_persistent_cache_min_compile_time_secs": 0.1,
 }
 for name, value in PROGRAMS.items():
@@ -34,7 +35,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):  # whose processes have been given the folder
+    if not GIVEN_PROGRAMS:
         shutil.rmtree(PROGRAMS["jax_compilation_cache_dir"], ignore_errors=True)
 
 

@@ -258,7 +258,9 @@ def test_disk_full(whole, tmp_path, command, fails):
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
-    process = start(*RUNS[command], "--out", path, preexec_fn=limited)
+    # JAX would leave halves of programs, and the other tests would read them
+    environment = os.environ | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9"}
+    process = start(*RUNS[command], "--out", path, preexec_fn=limited, env=environment)
     status, _, err = finish(process)
     assert status == 1
     assert "Traceback" not in err
