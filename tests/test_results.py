@@ -1,6 +1,9 @@
 """What a distillation gives back and writes down."""
 
+import copy
 import json
+import shutil
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 import yaml
 
 import kernel_distill as kd
+from kernel_distill import results
 from kernel_distill.artefact import Run
 
 KERNEL = kd.kernels.FullyConnected(depth=1, w_std=1.5).kernel("nngp")
@@ -36,6 +40,45 @@ def test_files(written):
     assert yaml.safe_load((path / "config.yaml").read_text()) == {"anything": 1}
     for line in (path / "metrics.jsonl").read_text().splitlines():
         assert "step" in json.loads(line)
+
+
+def test_finished_run_that_goes_on_is_not_tested_again(written, monkeypatch):
+    method, path, result, dataset = written
+    distill, settings = METHODS[method]
+    before = (path / "result.json").read_bytes()
+
+    def measured(*arguments, **options):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(results, "measure_labels", measured)
+    for name in ("result.json", "images.png"):  # as if it had been killed before the end
+        (path / name).unlink()
+    with Run.create(path, {"anything": 1}, resume=True) as run:
+        again = distill(KERNEL, dataset, key=jax.random.key(11), run=run, **settings)
+    assert (path / "result.json").read_bytes() == before
+    assert (path / "images.png").exists()
+    for name in ("test_accuracy", "initial_test_accuracy", "validation_accuracy"):
+        assert getattr(again, name) == getattr(result, name)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_other_or_damaged_result_is_tested(written, tmp_path, damaged):
+    method, path, result, dataset = written
+    distill, settings = METHODS[method]
+    folder = shutil.copytree(path, tmp_path / "run")
+    file = folder / "distilled.npz"
+    if damaged:
+        file.write_bytes(file.read_bytes()[:1000])
+    else:
+        metadata = copy.deepcopy(result.distilled.metadata)
+        metadata["metrics"]["test_accuracy"] = 2.0
+        labels = result.distilled.labels + 1
+        other = replace(result.distilled, labels=labels, metadata=metadata)
+        other.save(file)
+    with Run.create(folder, {"anything": 1}, resume=True) as run:
+        again = distill(KERNEL, dataset, key=jax.random.key(11), run=run, **settings)
+    assert again.test_accuracy == result.test_accuracy
+    assert kd.load(file).metadata["metrics"]["test_accuracy"] == result.test_accuracy
 
 
 def test_result_json(written):

@@ -1,5 +1,6 @@
 """What a distillation gives back, and what it leaves in its run directory."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from kernel_distill import _hosts as hosts
 from kernel_distill.artefact import (
     Distilled,
     Run,
@@ -84,6 +86,8 @@ def finish(
 ) -> Result:
     """Tests the outcome (the only look at the test set), and writes it down.
 
+    Where the run has the same outcome already, having ended before, it has its accuracies too.
+
     Args:
         outcome: what the algorithm found.
         method: "kip" or "label-solve".
@@ -97,32 +101,9 @@ def finish(
         NumericalError: the ridge regression is not finite.
         StorageError: a file could not be written.
     """
-
-    def accuracies(images: np.ndarray, labels: Sequence[np.ndarray], split: Split) -> list[float]:
-        """Of the same images with several labels."""
-        evaluations = [
-            measure_labels(
-                member, images, labels, split, ridge=settings.ridge, precision=settings.precision
-            )
-            for member in kernel.members
-        ]
-        return [
-            float(np.mean([evaluation.accuracy for evaluation in of_members]))
-            for of_members in zip(*evaluations, strict=True)
-        ]
-
+    metrics = _known(outcome, run) or _measured(outcome, kernel, data, settings)
     final = outcome.images, outcome.labels
     initial = outcome.initial_images, outcome.initial_labels
-    validation = None
-    if len(data.validation):
-        (validation,) = accuracies(outcome.images, (outcome.labels,), data.validation)
-    if np.array_equal(outcome.images, outcome.initial_images):
-        test, initial_test = accuracies(
-            outcome.images, (outcome.labels, outcome.initial_labels), data.test
-        )
-    else:
-        (test,) = accuracies(outcome.images, (outcome.labels,), data.test)
-        (initial_test,) = accuracies(outcome.initial_images, (outcome.initial_labels,), data.test)
     metadata = {
         "method": method,
         "dataset": data.to_metadata(),
@@ -142,24 +123,64 @@ def finish(
     found = {
         "step": outcome.step,
         "state": "last" if outcome.step == outcome.steps else "best",
-        "metrics": {
-            "test_accuracy": test,
-            "initial_test_accuracy": initial_test,
-            "validation_accuracy": validation,
-        },
+        "metrics": metrics,
     }
     result = Result(
         distilled=Distilled(*final, metadata | found),
         initial=Distilled(*initial, metadata | {"step": 0, "state": "initial"}),
-        test_accuracy=test,
-        initial_test_accuracy=initial_test,
-        validation_accuracy=validation,
+        **metrics,
         steps=outcome.steps,
         seconds=outcome.seconds,
     )
     if run:
         _write(result, data=data, run=run)
     return result
+
+
+def _known(outcome: Outcome, run: Run | None) -> dict[str, Any] | None:
+    """The accuracies where the run had ended before: it is not tested again."""
+    saved = run.distilled() if run else None
+    found = b""
+    if saved is not None and (
+        np.array_equal(saved.images, outcome.images)
+        and np.array_equal(saved.labels, outcome.labels)
+    ):
+        found = json.dumps(saved.metadata["metrics"]).encode()
+    known = hosts.from_first(found)
+    return json.loads(known) if known else None
+
+
+def _measured(outcome: Outcome, kernel: Kernel, data: Dataset, settings: Any) -> dict[str, Any]:
+    """The accuracies on validation and test images; of a mixture, the mean of its members."""
+
+    def accuracies(images: np.ndarray, labels: Sequence[np.ndarray], split: Split) -> list[float]:
+        """Of the same images with several labels."""
+        evaluations = [
+            measure_labels(
+                member, images, labels, split, ridge=settings.ridge, precision=settings.precision
+            )
+            for member in kernel.members
+        ]
+        return [
+            float(np.mean([evaluation.accuracy for evaluation in of_members]))
+            for of_members in zip(*evaluations, strict=True)
+        ]
+
+    validation = None
+    if len(data.validation):
+        (validation,) = accuracies(outcome.images, (outcome.labels,), data.validation)
+    if np.array_equal(outcome.images, outcome.initial_images):
+        test, initial_test = accuracies(
+            outcome.images, (outcome.labels, outcome.initial_labels), data.test
+        )
+    else:
+        (test,) = accuracies(outcome.images, (outcome.labels,), data.test)
+        (initial_test,) = accuracies(outcome.initial_images, (outcome.initial_labels,), data.test)
+    return {
+        "test_accuracy": test,
+        "initial_test_accuracy": initial_test,
+        "validation_accuracy": validation,
+    }
 
 
 def _write(result: Result, *, data: Dataset, run: Run) -> None:

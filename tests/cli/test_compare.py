@@ -45,6 +45,14 @@ def test_an_own_run_beside_a_file_of_others(kip_run, cli, tmp_path):
     )  # fmt: skip
     assert (outcome.status, outcome.err) == (0, "")
     assert len((tmp_path / "out/table.md").read_text().splitlines()) == 4
+    # its architecture is not known, and networks need none
+    outcome = cli(
+        "compare", others, "--dataset", "digits", "--preprocessing", "none", "--baselines", "none",
+        "--network", "mlp", "--width", 8, "--seeds", 1, "--steps", 5, "--factor", 0.3,
+        "--out", tmp_path / "networks",
+    )  # fmt: skip
+    assert (outcome.status, outcome.err) == (0, "")
+    assert (tmp_path / "networks/table.md").read_text().count("mlp 8 (%)") == 1
 
 
 @pytest.mark.slow

@@ -195,6 +195,22 @@ def test_files(tmp_path):
     assert (tmp_path / "table.png").stat().st_size > 0
 
 
+def test_kernels_of_one_name_tell_their_settings(digits, run, tmp_path):
+    other = kd.kernels.FullyConnected(depth=1, w_std=1.2).kernel("ntk")
+    deeper = kd.kernels.FullyConnected(depth=2).kernel("ntk")
+    comparison = compare(
+        [("run", run, digits)],
+        baselines=(),
+        kernels=(KERNEL, other, deeper),
+        key=KEY,
+        folder=tmp_path,
+    )
+    names = (f"fc1 ntk, w_std {KERNEL.architecture.w_std}", "fc1 ntk, w_std 1.2", "fc2 ntk")
+    assert comparison.doors == names
+    for kernel, cell in zip((KERNEL, other), comparison.rows[0].cells[:2], strict=True):
+        assert cell.accuracies == (kd.evaluate(run, digits.test, kernel=kernel).accuracy,)
+
+
 def test_what_is_refused(digits, run, tmp_path):
     def refused(match, data=digits, **options):
         with pytest.raises(kd.InputError, match=match):

@@ -24,7 +24,7 @@ from kernel_distill.artefact import _json
 from kernel_distill.artefact._checkpoints import Checkpoint, Checkpoints
 from kernel_distill.artefact._config import differences, dump_config, read_config
 from kernel_distill.artefact._distilled import FILE_NAME as DISTILLED
-from kernel_distill.artefact._distilled import Distilled
+from kernel_distill.artefact._distilled import Distilled, load
 
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
@@ -200,6 +200,16 @@ class Run:
     def save_distilled(self, distilled: Distilled) -> None:
         """Write `distilled.npz`."""
         distilled.save(self.path / DISTILLED)
+
+    def distilled(self) -> Distilled | None:
+        """What is in `distilled.npz`; None where it is not there, or damaged."""
+        path = self.path / DISTILLED
+        if not path.exists():
+            return None
+        try:
+            return load(path)
+        except DamagedFileError:
+            return None
 
     def save_result(self, result: Mapping[str, Any]) -> None:
         """Write `result.json`."""

@@ -121,6 +121,9 @@ class Compare:
     def _kernels(self, runs: Sequence[tuple[str, Distilled, Dataset]]) -> list[Kernel]:
         found: dict[tuple[str, str], Kernel] = {}
         for path, (_, distilled, _) in zip(self.run_directories, runs, strict=True):
+            known = self.architecture or "architectures" in distilled.metadata
+            if self.networks.network and not known:
+                continue  # a set of others, which networks alone are trained on
             kernels = kernels_of(path, distilled.metadata, architectures=self.architecture)
             for _, kernel in kernels:
                 found.setdefault((repr(kernel.architecture), kernel.kind), kernel)

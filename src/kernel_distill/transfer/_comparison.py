@@ -3,7 +3,8 @@
 import itertools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ def compare(
     draw_key, door_key = jax.random.split(key)
     entrants = _entrants(runs, tuple(dict.fromkeys(baselines)), draw_key)
     chosen = settings or TrainingSettings()
-    doors: list[Door] = [*map(RidgeRegression, kernels)]
+    doors: list[Door] = [RidgeRegression(kernel, name) for kernel, name in _named(kernels)]
     doors += [Training(network, chosen) for network in networks]
     names = [door.name for door in doors]
     if not names:
@@ -152,6 +153,7 @@ def compare(
         raise InputError(f"columns must have different names; got {names}: leave one of them out")
     if any(entrant.classifies for entrant in entrants):
         doors += [NearestNeighbour()]
+        names += [doors[-1].name]
     for door, entrant in itertools.product(doors, entrants):
         if door.admits(entrant):
             door.check(entrant)
@@ -167,7 +169,7 @@ def compare(
             return Failed(str(error))
 
     return Comparison(
-        doors=tuple(door.name for door in doors),
+        doors=tuple(names),
         rows=tuple(
             Row(
                 name=entrant.name,
@@ -179,6 +181,37 @@ def compare(
             for entrant in entrants
         ),
     )
+
+
+def _named(kernels: Sequence[Kernel]) -> Iterator[tuple[Kernel, str]]:
+    """Kernels with headings; those of one name tell the settings in which they differ."""
+    alike = defaultdict(list)
+    for kernel in kernels:
+        alike[f"{kernel.architecture.name} {kernel.kind}"].append(kernel.architecture.to_metadata())
+    for kernel in kernels:
+        name = f"{kernel.architecture.name} {kernel.kind}"
+        others = alike[name]
+        differing = [
+            f"{setting} {value}"
+            for setting, value in kernel.architecture.to_metadata().items()
+            if any(other[setting] != value for other in others)
+        ]
+        yield kernel, ", ".join((name, *differing))
+
+
+def _headings(kernels: Sequence[Kernel]) -> Iterator[str]:
+    """Their names; of those with one name, also the settings in which they differ."""
+    alike = defaultdict(list)
+    for kernel in kernels:
+        alike[kernel.architecture.name, kernel.kind].append(kernel.architecture.to_metadata())
+    for kernel in kernels:
+        own, name = kernel.architecture.to_metadata(), (kernel.architecture.name, kernel.kind)
+        differing = [
+            f"{setting} {value}"
+            for setting, value in own.items()
+            if any(other[setting] != value for other in alike[name])
+        ]
+        yield ", ".join((" ".join(name), *differing))
 
 
 def _entrants(
