@@ -144,11 +144,11 @@ def compare(
     draw_key, door_key = jax.random.split(key)
     entrants = _entrants(runs, tuple(dict.fromkeys(baselines)), draw_key)
     chosen = settings or TrainingSettings()
-    doors: list[Door] = [RidgeRegression(kernel, name) for kernel, name in _named(kernels)]
+    doors: list[Door] = [*map(RidgeRegression, kernels)]
     doors += [Training(network, chosen) for network in networks]
-    names = [door.name for door in doors]
-    if not names:
+    if not doors:
         raise InputError("there is nothing to measure with: give kernels or networks")
+    names = [*_headings(kernels), *(network.label for network in networks)]
     if len(set(names)) < len(names):
         raise InputError(f"columns must have different names; got {names}: leave one of them out")
     if any(entrant.classifies for entrant in entrants):
@@ -181,22 +181,6 @@ def compare(
             for entrant in entrants
         ),
     )
-
-
-def _named(kernels: Sequence[Kernel]) -> Iterator[tuple[Kernel, str]]:
-    """Kernels with headings; those of one name tell the settings in which they differ."""
-    alike = defaultdict(list)
-    for kernel in kernels:
-        alike[f"{kernel.architecture.name} {kernel.kind}"].append(kernel.architecture.to_metadata())
-    for kernel in kernels:
-        name = f"{kernel.architecture.name} {kernel.kind}"
-        others = alike[name]
-        differing = [
-            f"{setting} {value}"
-            for setting, value in kernel.architecture.to_metadata().items()
-            if any(other[setting] != value for other in others)
-        ]
-        yield kernel, ", ".join((name, *differing))
 
 
 def _headings(kernels: Sequence[Kernel]) -> Iterator[str]:
