@@ -49,7 +49,7 @@ def support(rows, shape, classes, seed=0):
         (1, (5, 9, 1), 1),
         (100, (9, 5, 1), 2),  # not square
         (25, (20, 20, 3), 5),
-        (100, (32, 32, 3), 100),
+        pytest.param(100, (32, 32, 3), 100, marks=pytest.mark.slow),
         (63, (12, 12, 2), 21),  # channels that are not colours
         (20, (224, 224, 3), 10),  # larger than its place
         (12, (301, 97, 3), 3),
@@ -57,7 +57,7 @@ def support(rows, shape, classes, seed=0):
         (30, (2,), 15),
         (60, (13,), 5),
         (300, (1,), 3),
-        (100, (40,), 100),
+        pytest.param(100, (40,), 100, marks=pytest.mark.slow),
     ],
 )
 def test_the_support_is_drawn_whatever_its_shape(tmp_path, rows, shape, classes):

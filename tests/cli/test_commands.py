@@ -123,6 +123,7 @@ def test_several_architectures(cli, own, tmp_path):
     assert np.mean([float(share) for share in shares]) == pytest.approx(100 * accuracy, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_evaluate_a_mixture_of_both_kinds(cli, own, tmp_path):
     data, members = kd.data.load(own), [named("fc1").kernel(kind) for kind in ("ntk", "nngp")]
@@ -146,6 +147,7 @@ def test_convolutional_network(cli, own, tmp_path):
     assert "all 65 training images" not in outcome.out  # hours, for larger data
 
 
+@pytest.mark.slow
 def test_two_moons_from_a_table(cli, tmp_path):
     from sklearn.datasets import make_moons
 
@@ -265,6 +267,7 @@ def test_results_are_found_by_relative_paths(cli, kip_run, monkeypatch):
     assert cli("evaluate", "kip").status == 0
 
 
+@pytest.mark.slow
 def test_transfer(kip_run, cli, tmp_path):
     path, _ = kip_run
     options = ("--width", 16, "--seeds", 2, "--steps", 20)

@@ -35,6 +35,7 @@ def test_config_of_a_run_runs_it_again(cli, kip_run, label_solve_run, tmp_path):
         assert_same_run(path, again)
 
 
+@pytest.mark.slow
 def test_config_with_every_kind_of_value(cli, own, tmp_path):
     """Lists, empty and not, numbers in scientific notation, names with a blank, booleans, null."""
     options = (

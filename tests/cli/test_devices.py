@@ -38,7 +38,8 @@ def test_more_devices_than_there_are():
 @pytest.mark.parametrize(
     "options",
     [
-        *({"devices": 2}, {"tile": "3x2"}),
+        {"tile": "3x2"},
+        pytest.param({"devices": 2}, marks=pytest.mark.slow),
         pytest.param({}, marks=pytest.mark.slow),
         pytest.param({"devices": 1}, marks=pytest.mark.slow),
         pytest.param({"memory": "0.5GiB"}, marks=pytest.mark.slow),

@@ -57,7 +57,9 @@ def test_parts_of_an_estimate(members):
     assert solve.seconds > blocks * solve.step + solve.compiling
 
 
-@pytest.mark.parametrize(("seconds", "tile"), [(0.0, (1, 100)), (1e9, (400, 100))])
+@pytest.mark.parametrize(
+    ("seconds", "tile"), [(0.0, (1, 100)), pytest.param(1e9, (400, 100), marks=pytest.mark.slow)]
+)
 def test_as_many_rows_are_timed_as_take_the_time_given(seconds, tile):
     timing = distributed.time_pairs(
         FC, (64,), block=(400, 100), dtype="float32", gradient=True, seconds=seconds

@@ -19,7 +19,14 @@ def draw(shape, seed=0):
 augment = jax.jit(data.augment, static_argnames="names")
 
 
-@pytest.mark.parametrize("shape", [(5, 7, 11, 3), (1, 8, 8, 1), (3, 1, 2, 2), (0, 4, 4, 1)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (5, 7, 11, 3),
+        *(pytest.param(shape, marks=pytest.mark.slow) for shape in ((1, 8, 8, 1), (3, 1, 2, 2))),
+        (0, 4, 4, 1),
+    ],
+)
 def test_shape_and_dtype_are_kept(shape):
     images = draw(shape)
     augmented = augment(jax.random.key(1), images, names=data.AUGMENTATIONS)
@@ -248,6 +255,7 @@ def test_the_draws_of_earlier_versions_are_kept():
     np.testing.assert_allclose(changed.reshape(3, -1) @ np.arange(1, 61) / 60, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_gradient_is_that_of_finite_differences():
     with jax.enable_x64(True):
         images, direction, cotangent = (

@@ -101,11 +101,11 @@ def test_two_sets(way: str, n1: int, n2: int, dtype: str) -> None:
     ("way", "n", "dtype"),
     [
         ("tiles", 13, "float64"),
-        ("tiles on devices", 13, "float32"),
         ("tiles on devices", 1, "float64"),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (
+                ("tiles on devices", 13, "float32"),
                 ("tiles", 12, "float32"),
                 ("tiles", 1, "float64"),
                 ("one row a tile", 13, "float64"),

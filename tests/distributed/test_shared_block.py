@@ -101,14 +101,14 @@ def weighted(kernel: kernels.Kernel, *x: Any) -> Any:
     ("kernel", "sizes", "dtype"),
     [
         (FC, (7, 11), "float64"),
-        (FC, (6, 8), "float32"),
-        (FC, (1, 5), "float64"),
         (FC, (5, 1), "float32"),
         (FC, (11,), "float64"),
-        (FC, (1,), "float32"),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (
+                (FC, (6, 8), "float32"),
+                (FC, (1, 5), "float64"),
+                (FC, (1,), "float32"),
                 (FC, (1, 1), "float64"),
                 (FC, (8,), "float32"),
                 (FC, (1,), "float64"),
@@ -199,16 +199,21 @@ def assert_same(one: Any, other: Any) -> None:
 @pytest.mark.usefixtures("without_pictures")
 @pytest.mark.filterwarnings("ignore:no machine is left")
 @pytest.mark.parametrize(
-    "when",
+    ("method", "when"),
     [
-        "in its midst",
+        ("label-solve", "in its midst"),
         *(
-            pytest.param(when, marks=pytest.mark.slow)
-            for when in ("as it begins", "as it is tested")
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("label-solve", "as it begins"),
+                ("label-solve", "as it is tested"),
+                ("kip", "as it begins"),
+                ("kip", "in its midst"),
+                ("kip", "as it is tested"),
+            )
         ),
     ],
 )
-@pytest.mark.parametrize("method", ["kip", "label-solve"])
 def test_workers_go_and_the_run_goes_on(tiny: Any, tmp_path: Any, method: str, when: str) -> None:
     """The state is saved, and the end has the bits of a run that was never disturbed."""
     calm = Here()
@@ -287,6 +292,7 @@ def test_a_worker_finds_what_is_not_finite(
     assert run.checkpoints.latest() is not None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_groups_are_measured_as_a_run_starts_and_stay(
     tiny: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch

@@ -55,7 +55,7 @@ def test_one_worker_takes_as_long_as_the_work() -> None:
     assert ledger.received == ROWS * COLUMNS * 4 + ROWS * COLUMNS // 25 * 5 * 8 * 4
 
 
-@pytest.mark.parametrize("cores_a_node", [1, 8])
+@pytest.mark.parametrize("cores_a_node", [1, pytest.param(8, marks=pytest.mark.slow)])
 def test_more_workers_take_less_but_never_less_than_their_share(cores_a_node: int) -> None:
     costs = {"submit": 0.01, "latency": 0.1, "turnaround": 0.05, "bandwidth": 1e5}
     before = np.inf

@@ -75,6 +75,7 @@ def test_a_tile_as_large_as_memory_allows() -> None:
     np.testing.assert_allclose(distributed.tiled(FC)(x1, x2), FC(x1, x2), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_memory_for_less_than_a_pair() -> None:
     tiled = distributed.tiled(CONVNET, memory=100)
     message = r"one pair of images of shape \[4, 4, 2\] takes .* and 100 bytes are allowed"
@@ -84,6 +85,7 @@ def test_memory_for_less_than_a_pair() -> None:
         distributed.tiled(FC, memory=0)
 
 
+@pytest.mark.slow
 def test_memory_of_a_gradient_does_not_grow_with_the_block() -> None:
     """What XLA lays out: the arguments, their cotangents and the block, and one tile."""
     tiled = distributed.tiled(FC, block=(50, 100))

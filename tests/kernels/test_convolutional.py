@@ -130,6 +130,7 @@ def test_of_self(strided: bool, distance: Distance) -> None:
     assert distance(block[others], exact(x, x + 0.0)[others]) < 1e-14
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_blocks_of_several_tiles(distance: Distance) -> None:
     # more pairs than a tile holds, and a rest; more images than a tile of features holds
@@ -243,6 +244,7 @@ def test_near_duplicates(apart: float, distance: Distance) -> None:
         assert distance(got, wanted) < 0.05
 
 
+@pytest.mark.slow
 def test_constant_images_of_one_sign(distance: Distance) -> None:
     """Nearly parallel features of other lengths: the difference of near terms is their angle."""
     exact, reference = both(ConvNet(depth=2, prepend=False))
@@ -381,6 +383,7 @@ def test_which_networks_have_levels() -> None:
     assert not has_levels((*layers[:-1], *layers[-2:]))  # flattened twice
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_tile() -> None:
     kernel = ConvNet(depth=1, prepend=False).kernel()
 

@@ -31,6 +31,7 @@ def test_batch(distance: Callable[[Any, Any], float]) -> None:
     assert distance(batched(x1, x2, "ntk"), kernel_fn(x1, x2, "ntk")) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["JACOBIAN_CONTRACTION", "NTK_VECTOR_PRODUCTS"])
 def test_empirical_ntk(implementation: str) -> None:
     nt, (init_fn, apply_fn, _), x1, x2 = network()

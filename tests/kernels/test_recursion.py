@@ -106,7 +106,10 @@ class Recursion:
     [
         (kernels.ConvNet(depth=1, prepend=False), (4, 4, 2)),
         (kernels.ConvNet(depth=1, prepend=True, w_std=1.1, b_std=0.0), (5, 3, 1)),  # odd sizes
-        (kernels.ConvNet(depth=2, prepend=False, w_std=0.9, b_std=0.7), (4, 5, 3)),
+        pytest.param(
+            *(kernels.ConvNet(depth=2, prepend=False, w_std=0.9, b_std=0.7), (4, 5, 3)),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_convnet_is_the_recursion(architecture: kernels.ConvNet, shape: tuple[int, ...]) -> None:

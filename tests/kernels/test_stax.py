@@ -132,6 +132,7 @@ def loops(function: Callable[..., Any], *x: Any) -> int:
     return str(jax.make_jaxpr(function)(*x)).count("scan[")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_tiles_equal_the_whole(small_budget: Callable[[int], None], distance: Distance) -> None:
     x1, x2 = images(5, 4, 4, 2), images(3, 4, 4, 2, seed=1)
@@ -235,6 +236,7 @@ def test_convolution_of_a_covariance(filter_shape: tuple[int, int], same: bool) 
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_convolutions_that_keep_neural_tangents_own_form(distance: Distance) -> None:
     # strides and wrapped edges; the references are networks without, on other images

@@ -86,22 +86,15 @@ def cases(kernel: Any, x1: np.ndarray, x2: np.ndarray) -> Iterator[Case]:
         bands = plain.forward(level, layer, bands, *by_pairs(*sides, block))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "kind", "shape", "draw"),
     [
         # sizes of 6 x 7 and 3 x 3, of no power of two; two convolutions, then one
-        pytest.param(
-            ConvNet(depth=2, prepend=True), "ntk", (6, 7, 3), images, marks=pytest.mark.slow
-        ),
+        (ConvNet(depth=2, prepend=True), "ntk", (6, 7, 3), images),
         (ConvNet(depth=1, prepend=False, b_std=0.0), "nngp", (4, 5, 1), with_equal_features),
-        pytest.param(
-            *(ConvNet(depth=1, prepend=True), "nngp", (5, 8, 1), with_equal_features),
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            *(ConvNet(depth=3, prepend=False), "ntk", (28, 28, 1), with_equal_features),
-            marks=pytest.mark.slow,
-        ),
+        (ConvNet(depth=1, prepend=True), "nngp", (5, 8, 1), with_equal_features),
+        (ConvNet(depth=3, prepend=False), "ntk", (28, 28, 1), with_equal_features),
     ],
     # a function's own name has its address, which two processes do not share
     ids=lambda value: value.__name__ if callable(value) else str(value),

@@ -379,6 +379,7 @@ def test_hundred_classes_with_fewer_images_than_classes(hundred_classes, tmp_pat
     assert (tmp_path / "run" / "labels.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_one_compilation_serves_all_steps(tiny, caplog):
     with jax.log_compiles(), caplog.at_level("WARNING"):
         kip.distill(KERNEL, tiny, key=KEY, steps=40, support_size=5, schedule="cosine")

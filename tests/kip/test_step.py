@@ -138,6 +138,7 @@ def test_step_moves_as_the_optimiser_says():
     assert relative(new_state, expected_state) < TOLERANCE["float64"]
 
 
+@pytest.mark.slow
 def test_batch_accuracy_is_that_of_the_prediction_before_the_update():
     kernel = FullyConnected(depth=1).kernel()
     update = Update(optax.sgd(0.0), ("images",), RIDGE, 3)
@@ -178,6 +179,7 @@ def test_support_that_is_not_finite_is_seen(rate):
     assert bool(metrics["finite"]) == np.isfinite(rate)
 
 
+@pytest.mark.slow
 def test_labels_move_towards_the_best_ones_of_the_batch():
     """And the images along the gradient at those labels, which are constants to it."""
     kernel, rate = FullyConnected(depth=1).kernel(), 0.4

@@ -52,8 +52,8 @@ def explicit(dataset, support, *, ridge=1e-6):
         {"support_size": 11, "ridge": 0.1},
         {"support_size": 11, "ridge": 0.0},
         {"support_size": 11, "balanced": False},
-        {"support_size": 97},  # all there are
-        {},
+        pytest.param({"support_size": 97}, marks=pytest.mark.slow),  # all there are
+        pytest.param({}, marks=pytest.mark.slow),
     ],
 )
 def test_labels_are_the_least_squares_solution(tiny, settings):
@@ -217,6 +217,7 @@ def test_improves_on_the_natural_labels(natural):
     assert by_hand.accuracy == result.test_accuracy
 
 
+@pytest.mark.slow
 def test_only_one_block_is_held_at_a_time(tiny, monkeypatch):
     """Memory: the kernel sees a block of targets, the state is [s + class, s + class]."""
     shapes = []

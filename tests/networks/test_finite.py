@@ -33,7 +33,11 @@ def weights_of(module: Any) -> list[tuple[Any, ...]]:
     ]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
+@pytest.mark.parametrize(
+    "architecture",
+    [pytest.param(ARCHITECTURES[0], marks=pytest.mark.slow), *ARCHITECTURES[1:]],
+    ids=str,
+)
 def test_is_the_network_of_neural_tangents(architecture: kernels.Architecture) -> None:
     module, x = twin(architecture, "ntk"), images(3, 5, 6, 2)
     apply_fn = stax_network(architecture)[1]
@@ -64,6 +68,7 @@ def test_parameterizations_are_one_function_of_the_key(architecture: kernels.Arc
             np.testing.assert_allclose(parameters[1], architecture.b_std * normal[1], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_weights_are_standard_normal() -> None:
     module = networks.finite(
         kernels.FullyConnected(), width=400, num_classes=10, image_shape=(500,),
@@ -127,6 +132,7 @@ def test_tends_to_the_exact_kernel_as_one_over_the_root_of_the_width(
     assert deviations[-1] < 0.12
 
 
+@pytest.mark.slow
 def test_empirical_ntk_is_that_of_neural_tangents() -> None:
     from flax import nnx
 

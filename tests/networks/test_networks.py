@@ -59,7 +59,13 @@ def test_names() -> None:
     assert twin != networks.twin(kernels.ConvNet(depth=2, prepend=False, b_std=0.0), width=9)
 
 
-@pytest.mark.parametrize("name", networks.EVALUATION)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "resnet18-bn" else ())
+        for name in networks.EVALUATION
+    ],
+)
 def test_outputs(name: str) -> None:
     from flax import nnx
 
@@ -128,8 +134,10 @@ def fill(module: Any, channels: int) -> None:
         ("lenet", MNIST, [0.64031, 0.4472, -1.72581, -0.36359]),
         ("lenet", CIFAR, [0.5354, -0.24955, -2.96892, 4.61767]),
         ("alexnet", MNIST, [-3.23072, 2.83763, 4.61819, -1.99675]),
-        ("vgg11", MNIST, [-1.5842, 2.21352, -2.26413, -1.633]),
-        ("resnet18-in", MNIST, [0.15006, -1.9361, -1.93757, 2.7986]),
+        pytest.param("vgg11", MNIST, [-1.5842, 2.21352, -2.26413, -1.633], marks=pytest.mark.slow),
+        pytest.param(
+            *("resnet18-in", MNIST, [0.15006, -1.9361, -1.93757, 2.7986]), marks=pytest.mark.slow
+        ),
         ("resnet18-bn", CIFAR, [2.49659, -27.74196, 7.6109, 25.92504]),
     ],
 )
@@ -180,6 +188,7 @@ def test_batch_normalisation() -> None:
     np.testing.assert_allclose(norm.mean[...], mean, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_initialised_as_in_pytorch() -> None:
     module = networks.named("mlp", width=500).module((20, 20, 1), num_classes=100, key=KEY)
     for layer, fan_in in zip(parts(module), (400, 500, 500), strict=True):

@@ -97,6 +97,7 @@ def test_the_ceiling(digits, run, tmp_path, monkeypatch):
     assert ridge.mean > 0.97
 
 
+@pytest.mark.slow
 def test_what_fails_is_a_cell_and_the_others_go_on(digits, run, tmp_path):
     """Named like the baseline, the run is none; and its rate kills a network but not ridge."""
     settings = replace(SETTINGS, steps=60, factor=(1e3, 1e4))
@@ -125,6 +126,7 @@ def test_the_test_images_choose_nothing_and_are_known_by_their_content(digits, r
     assert mean != other_mean
 
 
+@pytest.mark.slow
 def test_nothing_is_measured_twice(digits, run, tmp_path, monkeypatch):
     measured = []
     evaluate, measure, train = doors.evaluate, doors.measure, doors.transfer

@@ -108,6 +108,7 @@ def test_minibatches_take_every_image_once_an_epoch(rows, monkeypatch):
     assert (np.abs(moved).max(axis=1) > 0).all()
 
 
+@pytest.mark.slow
 def test_largest_stable_rate_is_that_of_the_whole_tangent_kernel():
     network = kd.networks.named("convnet2", width=8)
     model = Model(network, (8, 8, 2), 3)
@@ -206,6 +207,7 @@ def test_soft_labels_become_distributions():
     assert float(loss(logits, wanted, settings)) == pytest.approx(float(expected))
 
 
+@pytest.mark.slow
 def test_augmentation_changes_what_is_learned(natural):
     images = natural.mnist_images[:4].reshape(4, 28, 28, 1) / np.float32(255)
     labels = kd.data.one_hot(np.arange(4), 10)

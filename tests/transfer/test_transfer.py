@@ -21,6 +21,7 @@ def real(natural_set):
     return natural_set(100, seed=0)
 
 
+@pytest.mark.slow
 def test_settings_are_chosen_on_validation_images_and_the_test_set_is_met_once(
     digits, real, monkeypatch
 ):
