@@ -10,6 +10,7 @@ that was stopped goes on. `make tables` puts the results into README.md.
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,19 @@ class Arguments:
 
 def main() -> None:
     arguments = tyro.cli(Arguments)
-    config = FOLDER / f"{arguments.name}.yaml"
-    runs = [run(config, seed) for seed in arguments.seeds]
-    result = {"experiment": arguments.name, "settings": read_config(config), "runs": runs}
-    path = FOLDER / "results" / f"{arguments.name}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    record(arguments.name, seeds=arguments.seeds)
+
+
+def record(name: str, *, seeds: Sequence[int]) -> None:
+    """Runs, and writes the result of the experiment."""
+    config = FOLDER / f"{name}.yaml"
+    runs = [run(config, seed) for seed in seeds]
+    result = {"experiment": name, "settings": read_config(config), "runs": runs}
+    result_path(name).write_text(json.dumps(result, indent=1) + "\n")
+
+
+def result_path(name: str) -> Path:
+    return FOLDER / "results" / f"{name}.json"
 
 
 def run(config: Path, seed: int) -> dict[str, Any]:

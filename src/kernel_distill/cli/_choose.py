@@ -9,9 +9,9 @@ import tyro
 
 from kernel_distill._errors import InputError
 from kernel_distill._files import write_atomically
-from kernel_distill.cli._compare import FACTORS, show
+from kernel_distill.cli._compare import show
 from kernel_distill.cli._distilled import DistilledOptions
-from kernel_distill.cli._networks import NetworkOptions
+from kernel_distill.cli._networks import FACTORS, NetworkOptions
 from kernel_distill.cli._show import line, paths, waiting
 from kernel_distill.transfer import (
     TrainingSettings,

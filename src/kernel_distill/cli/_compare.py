@@ -13,7 +13,7 @@ from kernel_distill.artefact import Distilled
 from kernel_distill.cli._devices import DeviceOptions
 from kernel_distill.cli._distilled import DistilledOptions
 from kernel_distill.cli._kernels import kernels_of
-from kernel_distill.cli._networks import NetworkOptions
+from kernel_distill.cli._networks import FACTORS, NetworkOptions
 from kernel_distill.cli._show import line, paths, table, waiting
 from kernel_distill.data import Dataset
 from kernel_distill.kernels import Kernel
@@ -28,9 +28,6 @@ from kernel_distill.transfer import (
     save_comparison,
     text_table,
 )
-
-# the largest stable rate is too much for some networks, such as lenet, and the best for others
-FACTORS = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 def show(comparison: Comparison, *, title: str) -> None:

@@ -6,6 +6,9 @@ from typing import Literal
 from kernel_distill import networks
 from kernel_distill.networks import Network
 
+# the largest stable rate is too much for some networks, such as lenet, and the best for others
+FACTORS = (0.01, 0.03, 0.1, 0.3, 1.0)
+
 
 @dataclass(frozen=True)
 class NetworkOptions:

@@ -6,15 +6,17 @@ from pathlib import Path
 import jax
 import tyro
 
-from kernel_distill._errors import InputError
+from kernel_distill._errors import InputError, NumericalError
 from kernel_distill.artefact import holds_run
 from kernel_distill.cli._distilled import DistilledOptions
-from kernel_distill.cli._networks import NetworkOptions
+from kernel_distill.cli._networks import FACTORS, NetworkOptions
 from kernel_distill.cli._show import line, paths, progress_bar, table
+from kernel_distill.networks import Network
 from kernel_distill.transfer import (
     TrainingSettings,
     Transfer,
     check_match,
+    check_training,
     per_cent,
     save_transfer,
     transfer,
@@ -44,30 +46,44 @@ class TransferCommand:
 
     data: DistilledOptions = field(default_factory=DistilledOptions)
 
-    training: TrainingSettings = field(default_factory=TrainingSettings)
+    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(factor=FACTORS))
 
     def run(self) -> None:
         out = self._folder()
-        chosen = self.networks.named()
+        if not (chosen := self.networks.named()):
+            raise InputError("no network to train: name one or more with --network, or all")
         distilled, dataset = self.data.open(self.run_directory)
         check_match(distilled, dataset)
-        title = f"{len(distilled)} distilled images of {dataset.name}"
-        rows = []
         for network in chosen:
-            with progress_bar(network.name) as report:
-                result = transfer(
-                    network,
-                    distilled,
-                    dataset,
-                    settings=self.training,
-                    seeds=self.seeds,
-                    key=jax.random.key(self.seed),
-                    report=report,
-                )
+            check_training(
+                network, dataset, len(distilled), settings=self.training, seeds=self.seeds
+            )
+        title = f"{len(distilled)} distilled images of {dataset.name}"
+        rows, failures = [], []
+        for network in chosen:
+            try:
+                with progress_bar(network.name) as report:
+                    result = transfer(
+                        network,
+                        distilled,
+                        dataset,
+                        settings=self.training,
+                        seeds=self.seeds,
+                        key=jax.random.key(self.seed),
+                        report=report,
+                    )
+            except NumericalError as error:
+                failures.append(error)
+                rows.append(_row(network, "failed"))
+                continue
             save_transfer(out, result, title=title)
-            rows.append(_row(result))
+            rows.append(_row(network, *_found(result)))
         header = ("network", "width", "test accuracy", "rate", "l2", "label scale", "time")
+        if len(failures) == len(chosen):
+            raise failures[0]
         table(title, rows, header)
+        for failure in failures:
+            line(str(failure))
         line("The accuracies of all seeds, the settings and the curves:")
         paths(out, ("transfer.json", "transfer.png"))
 
@@ -84,12 +100,14 @@ class TransferCommand:
         return self.run_directory
 
 
-def _row(result: Transfer) -> tuple[str, ...]:
+def _row(network: Network, *found: str) -> tuple[str, ...]:
+    return (network.name, str(network.width or "fixed"), *found, *("",) * (5 - len(found)))
+
+
+def _found(result: Transfer) -> tuple[str, ...]:
     return (
-        result.network.name,
-        str(result.network.width or "fixed"),
         f"{per_cent(result.accuracies)} %",
-        f"{result.learning_rate:.3g}",
+        f"{result.learning_rates.mean():.3g}",
         f"{result.settings.l2[0]:g}",
         f"{result.settings.label_scale[0]:g}",
         f"{result.seconds:.0f} s",

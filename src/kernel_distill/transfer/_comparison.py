@@ -107,7 +107,7 @@ def compare(
 
     Every accuracy is written to `comparison.json` once it is known, and one that is there already,
     with the same sets and settings, is not measured again. Where a solve is not finite or all
-    trainings diverge, the cell says so, and the others go on.
+    trainings diverge, the cell says so, likewise for good, and the others go on.
 
     Args:
         runs: a name, the distilled set and its data set, of each.
@@ -163,10 +163,7 @@ def compare(
             return None
         if report:
             report(f"{entrant.name}, {entrant.images} images: {door.name}")
-        try:
-            return kept.measured(entrant, door, seeds=seeds, key=door_key)
-        except NumericalError as error:
-            return Failed(str(error))
+        return kept.measured(entrant, door, seeds=seeds, key=door_key)
 
     return Comparison(
         doors=tuple(names),
@@ -232,40 +229,45 @@ class _Kept:
                 "measured again"
             ) from error
 
-    def measured(self, entrant: Entrant, door: Door, *, seeds: int, key: PRNGKeyArray) -> Measured:
+    def measured(
+        self, entrant: Entrant, door: Door, *, seeds: int, key: PRNGKeyArray
+    ) -> Measured | Failed:
         identity = door.identity(entrant)
-        if identity is None:
-            outcome = door.measure(entrant, seeds=seeds, key=key)
-            return Measured(outcome.accuracies, door.images(entrant))
         of = {
             **entrant.identity,
-            **identity,
+            **(identity or {}),
             "seeds": seeds,
             "seed": jax.random.key_data(key).tolist(),
             "version": package_versions()["kernel_distill"],
         }
         of = json.loads(json.dumps(of))  # as it will be read: lists for tuples
         for entry in self._entries:
-            if entry["of"] == of:
+            if identity is not None and entry["of"] == of:
                 return _read(entry)
-        outcome = door.measure(entrant, seeds=seeds, key=key)
-        self._entries.append(
-            {
-                "name": entrant.name,
-                "door": door.name,
-                "of": of,
-                "accuracies": list(outcome.accuracies),
-                "chosen": outcome.settings,
-                "images": door.images(entrant),
-                "device": device_description(),
-            }
-        )
-        text = json.dumps({"measured": self._entries}, indent=2, allow_nan=False)
-        write_atomically(self._path, (text + "\n").encode())
-        return _read(self._entries[-1])
+        found: dict[str, Any]
+        try:
+            outcome = door.measure(entrant, seeds=seeds, key=key)
+            found = {"accuracies": list(outcome.accuracies), "chosen": outcome.settings}
+        except NumericalError as error:
+            found = {"failed": str(error)}
+        entry = {
+            "name": entrant.name,
+            "door": door.name,
+            "of": of,
+            **found,
+            "images": door.images(entrant),
+            "device": device_description(),
+        }
+        if identity is not None:
+            self._entries.append(entry)
+            text = json.dumps({"measured": self._entries}, indent=2, allow_nan=False)
+            write_atomically(self._path, (text + "\n").encode())
+        return _read(entry)
 
 
-def _read(entry: Mapping[str, Any]) -> Measured:
+def _read(entry: Mapping[str, Any]) -> Measured | Failed:
     if not isinstance(entry["of"], dict):
         raise TypeError("an entry says nothing of what it is of")
+    if "failed" in entry:
+        return Failed(str(entry["failed"]))
     return Measured(tuple(map(float, entry["accuracies"])), int(entry["images"]))

@@ -13,7 +13,7 @@ from kernel_distill.artefact import Distilled, device_description
 from kernel_distill.data import Dataset, Split, numpy_generator, one_hot
 from kernel_distill.networks import Network
 from kernel_distill.transfer._match import check_match
-from kernel_distill.transfer._search import chosen_of
+from kernel_distill.transfer._search import check_training, chosen_of
 from kernel_distill.transfer._settings import TrainingSettings
 from kernel_distill.transfer._transfer import transfer
 
@@ -112,6 +112,7 @@ def continual(
             ": take a set that was made class by class"
         )
     _check_numbers(counts, data)
+    check_training(network, data, len(distilled), settings=settings)
     parts = np.array_split(np.arange(data.num_classes), tasks)
     met = tuple(int(part[-1]) + 1 for part in parts)
     names = ("distilled", "random")

@@ -16,7 +16,7 @@ from kernel_distill.kernels import FullyConnected, Kernel
 from kernel_distill.networks import Network
 from kernel_distill.transfer._baselines import baseline, nearest_neighbour
 from kernel_distill.transfer._entrants import Entrant
-from kernel_distill.transfer._search import check_choice, chosen_of, first_sound, search
+from kernel_distill.transfer._search import check_training, chosen_of, first_sound, search
 from kernel_distill.transfer._settings import TrainingSettings
 from kernel_distill.transfer._transfer import Transfer, transfer
 
@@ -151,8 +151,7 @@ class Training(Door):
         }
 
     def check(self, entrant: Entrant) -> None:
-        check_choice(self.settings, entrant.data.validation)
-        self.network.parameter_count(entrant.data.image_shape, entrant.data.num_classes)
+        check_training(self.network, entrant.data, entrant.images, settings=self._settings(entrant))
 
     def measure(self, entrant: Entrant, *, seeds: int, key: PRNGKeyArray) -> Outcome:
         search_key, key = jax.random.split(key)
@@ -178,7 +177,7 @@ class Training(Door):
             return [trained(number, chosen, seeds=1, key=keys[number]) for number in range(seeds)]
 
         found = first_sound(ranked, all_seeds)
-        rates = [result.learning_rate for result in found]
+        rates = [float(rate) for result in found for rate in result.learning_rates]
         return Outcome(
             tuple(float(each) for result in found for each in result.accuracies),
             {**chosen_of(found[0].settings), "learning_rates": rates},

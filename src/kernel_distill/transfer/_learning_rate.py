@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from kernel_distill.transfer._model import Model, State, spread
@@ -52,6 +53,12 @@ def largest_stable_rate(model: Model, state: State, images: Float[Array, "n *sha
             break
         before = eigenvalue
     return 2 * outputs.size / eigenvalue if eigenvalue else float("inf")
+
+
+def with_l2(rates: Float[np.ndarray, "seed"], l2: float) -> Float[np.ndarray, "seed"]:
+    """What of largest stable rates is left with half of l2 times the squared weights in the loss,
+    which is curved by l2 more in every direction."""
+    return 2 / (2 / rates + l2)
 
 
 @functools.partial(jax.jit, static_argnames="model")

@@ -2,8 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from kernel_distill._errors import InputError
 from kernel_distill.transfer._settings import TrainingSettings
 
 
@@ -14,6 +16,17 @@ def targets(labels: Float[Array, "n class"], settings: TrainingSettings) -> Floa
         return labels
     weights = jnp.maximum(labels + 1 / labels.shape[1], 0)
     return weights / weights.sum(axis=1, keepdims=True)
+
+
+def check_labels(labels: Float[np.ndarray, "n class"], settings: TrainingSettings) -> None:
+    """Raises InputError where the cross-entropy would compare with what is no distribution."""
+    scaled = settings.label_scale[0] * labels + 1 / labels.shape[1]
+    empty = int((scaled.max(axis=1) <= 0).sum())
+    if settings.loss == "cross_entropy" and empty:
+        raise InputError(
+            f"the cross-entropy needs labels with an entry above -1/C; got {empty} without one, as "
+            "learned labels may be: take loss mse"
+        )
 
 
 def loss(

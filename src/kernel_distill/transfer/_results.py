@@ -16,10 +16,10 @@ PICTURE = "transfer.png"
 
 
 def save_transfer(folder: PathLike, transfer: Transfer, *, title: str = "") -> None:
-    """Adds a result to the `transfer.json` of a folder, and draws the curves of all that are there.
+    """Adds a result to the `transfer.json` of a folder, and draws the curves of its set.
 
-    Results of another distilled set go, and an earlier one of the same network is replaced; those
-    of other networks stay.
+    An earlier result of the same set and network is replaced; all others stay. The picture shows
+    those of this set.
 
     Raises:
         DamagedFileError: there is a file of this name that is not what this wrote.
@@ -30,7 +30,7 @@ def save_transfer(folder: PathLike, transfer: Transfer, *, title: str = "") -> N
     results = [
         each
         for each in read_transfers(folder)
-        if each["distilled"] == entry["distilled"] and each["network"] != entry["network"]
+        if (each["distilled"], each["network"]) != (entry["distilled"], entry["network"])
     ]
     results.append(entry)
     text = json.dumps({"networks": results}, indent=2, allow_nan=False)
@@ -38,7 +38,8 @@ def save_transfer(folder: PathLike, transfer: Transfer, *, title: str = "") -> N
     curves = {
         each["label"]: (np.array(curve["steps"]), np.array(curve["validation_accuracy"]))
         for each in results
-        if (curve := each["curve"])["validation_accuracy"] is not None
+        if each["distilled"] == transfer.distilled
+        and (curve := each["curve"])["validation_accuracy"] is not None
     }
     save_picture(Path(folder) / PICTURE, transfer_picture(curves, title=title))
 

@@ -10,10 +10,12 @@ from jaxtyping import Float, PRNGKeyArray
 
 from kernel_distill._errors import InputError, NumericalError
 from kernel_distill._settings import Report
-from kernel_distill.data import Split
+from kernel_distill.data import Dataset, Split
 from kernel_distill.networks import Network
+from kernel_distill.transfer._learning_rate import with_l2
+from kernel_distill.transfer._model import Model
 from kernel_distill.transfer._settings import TrainingSettings
-from kernel_distill.transfer._train import train
+from kernel_distill.transfer._train import require_fit, train
 
 _SEARCHED = ("factor", "l2", "label_scale")
 
@@ -43,14 +45,14 @@ def search(
         InputError: there is a choice to make, and there are no validation images.
         NumericalError: all trainings diverge.
     """
-    check_choice(settings, validation)
+    _check_choice(settings, validation)
     combinations = _combinations(settings)
     if len(combinations) == 1:
         return [settings], []
     found: list[dict[str, float | None]] = []
     sound: list[tuple[float, TrainingSettings]] = []
     failure: NumericalError | None = None
-    stable: float | None = None
+    stable: Float[np.ndarray, "seed"] | None = None
     for combination in combinations:
         alone: dict[str, Any] = {name: (value,) for name, value in combination.items()}
         one = replace(settings, **alone)
@@ -58,12 +60,13 @@ def search(
         try:
             trained = train(
                 network, images, labels, settings=one, key=key, validation=validation,
-                stable_rate=stable, report=report,
+                stable_rates=stable, report=report,
             )  # fmt: skip
             assert trained.validation_accuracies is not None
             judged = float(trained.validation_accuracies[0, -1])
             sound.append((judged, one))
-            stable = trained.stable_rate  # the weights are the same
+            if trained.stable_rates is not None:  # the weights are the same
+                stable = with_l2(trained.stable_rates, -trained.l2)
         except NumericalError as error:
             failure = error
         found.append({**combination, "validation_accuracy": judged})
@@ -73,7 +76,21 @@ def search(
     return [one for _, one in sorted(sound, key=lambda pair: -pair[0])], found
 
 
-def check_choice(settings: TrainingSettings, validation: Split) -> None:
+def check_training(
+    network: Network, data: Dataset, count: int, *, settings: TrainingSettings, seeds: int = 1
+) -> None:
+    """Whether a network can be trained on `count` images of a data set, before it is.
+
+    Raises:
+        InputError: the images do not fit the network, or the training does not fit memory; there is
+            a choice to make, and there are no validation images.
+    """
+    _check_choice(settings, data.validation)
+    model = Model(network, data.image_shape, data.num_classes)
+    require_fit(model, count, settings=settings, seeds=seeds)
+
+
+def _check_choice(settings: TrainingSettings, validation: Split) -> None:
     """Raises InputError where there is a choice to make, and there are no validation images."""
     count = len(_combinations(settings))
     if count > 1 and len(validation) == 0:

@@ -41,7 +41,7 @@ class TrainingSettings:
     images is taken."""
 
     learning_rate: float | None = None
-    """The learning rate itself, in place of the factor. Adam needs one."""
+    """The learning rate itself, in place of the factor, which then does nothing. Adam needs one."""
 
     l2: tuple[float, ...] = (1e-3,)
     """Half of this times the sum of squares of all parameters is added to the loss. Of several, the
@@ -61,6 +61,8 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for name in ("factor", "l2", "label_scale", "augment"):  # lists, from YAML or a user
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.learning_rate is not None:
+            object.__setattr__(self, "factor", (1.0,))  # there is nothing to choose
         for name, known in (
             ("loss", ("mse", "cross_entropy")),
             ("optimizer", ("momentum", "adam")),
@@ -81,11 +83,6 @@ class TrainingSettings:
             raise InputError(f"l2 must be 0 or more, and finite; got {self.l2}")
         if self.learning_rate is not None and not 0 < self.learning_rate < inf:
             raise InputError(f"learning_rate must be positive and finite; got {self.learning_rate}")
-        if self.learning_rate is not None and len(self.factor) > 1:
-            raise InputError(
-                "factor is in proportion to a rate that is found, and learning_rate gives one; got "
-                f"{self.factor} and {self.learning_rate}: leave the rate out, or give one factor"
-            )
         if self.optimizer == "adam" and self.learning_rate is None:
             raise InputError(
                 "the largest stable rate is that of gradient descent, and says nothing of Adam: "

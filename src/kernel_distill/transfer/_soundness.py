@@ -1,6 +1,7 @@
 """Whether a training is one: neither diverged nor dead."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,24 +16,57 @@ _FAR = 10  # times the first loss: that is no training any more
 _DEAD = 1e-5  # of what the logits should differ by: they do not differ at all
 
 
+class Rates(NamedTuple):
+    """Learning rates, of each seed.
+
+    Attributes:
+        used: the peak of the schedule.
+        stable: the largest stable ones; None where a rate was given.
+    """
+
+    used: Float[np.ndarray, "seed"]
+    stable: Float[np.ndarray, "seed"] | None
+
+    def told(self, seed: int) -> str:
+        known = (
+            "leave learning_rate out, and the largest stable one is estimated"
+            if self.stable is None
+            else f"the largest stable rate is about {self.stable[seed]:.3g}"
+        )
+        return f"learning rate {self.used[seed]:.3g}; {known}"
+
+    def of(self, seeds: slice) -> "Rates":
+        return Rates(self.used[seeds], None if self.stable is None else self.stable[seeds])
+
+
 def require_sound(
     losses: Float[np.ndarray, "seed point"],
     network: Network,
+    rates: Rates,
     *,
-    rate: float,
-    stable: float | None,
     step: int,
 ) -> None:
-    """Raises NumericalError where a loss is not finite, or far above where it began."""
+    """Raises NumericalError where a loss is not finite, or far above where it began.
+
+    Args:
+        losses: up to now.
+        network: that is trained.
+        rates: of each seed.
+        step: of the last losses.
+    """
     first, last = losses[:, 0], losses[:, -1]
+    if not np.isfinite(first).all():
+        raise NumericalError(
+            f"the loss of {network.name} is not finite before the first step: check the scale of "
+            "the images and labels"
+        )
     sound = np.isfinite(last) & (last <= _FAR * first)
     if sound.all():
         return
-    worst = last[~sound][0]
+    seed = int(np.argmin(sound))
     raise NumericalError(
-        f"training {network.name} diverged: its loss was {first[~sound][0]:.3g}, and at step "
-        f"{step} is {worst:.3g}, with learning rate {rate:.3g}; {_known(stable)}. Take a lower "
-        "rate or factor."
+        f"training {network.name} diverged: its loss was {first[seed]:.3g}, and at step {step} is "
+        f"{last[seed]:.3g}, with {rates.told(seed)}. Take a lower rate or factor."
     )
 
 
@@ -41,9 +75,7 @@ def require_alive(
     states: State,
     images: Float[Array, "n *shape"],
     wanted: Float[Array, "n class"],
-    *,
-    rate: float,
-    stable: float | None,
+    rates: Rates,
 ) -> None:
     """Raises NumericalError where a trained network predicts the same for all images.
 
@@ -55,14 +87,14 @@ def require_alive(
         states: of each seed, stacked.
         images: some that it was trained on.
         wanted: what the logits are to be.
-        rate: the learning rate.
-        stable: the largest stable one, if known.
+        rates: of each seed.
     """
     spreads = np.asarray(_spreads(model, states, images, wanted))
-    if (spreads < _DEAD).any():  # not where all is wanted alike, which gives infinity or NaN
+    dead = spreads < _DEAD  # not where all is wanted alike, which gives infinity or NaN
+    if dead.any():
         raise NumericalError(
             f"training {model.network.name} ended with the same prediction for all images, with "
-            f"learning rate {rate:.3g}; {_known(stable)}. Take a lower rate or factor, or a "
+            f"{rates.told(int(np.argmax(dead)))}. Take a lower rate or factor, or a "
             "smaller l2."
         )
 
@@ -74,9 +106,3 @@ def _spreads(
     """How far apart the logits are, of the class where it is farthest, over the wanted ones."""
     ranges = jax.lax.map(lambda state: jnp.ptp(model.logits(state, images), axis=0).max(), states)
     return ranges / jnp.ptp(wanted, axis=0).max()
-
-
-def _known(stable: float | None) -> str:
-    if stable:
-        return f"the largest stable rate is about {stable:.3g}"
-    return "leave learning_rate out, and the largest stable one is estimated"

@@ -14,19 +14,26 @@ from kernel_distill._settings import Progress, Report
 from kernel_distill.data import Split, augment
 from kernel_distill.evaluation import check_not_empty
 from kernel_distill.networks import Network
-from kernel_distill.transfer._learning_rate import largest_stable_rate
-from kernel_distill.transfer._loss import loss, targets
+from kernel_distill.transfer._learning_rate import largest_stable_rate, with_l2
+from kernel_distill.transfer._loss import check_labels, loss, targets
 from kernel_distill.transfer._memory import available_memory, program_memory, require_memory
 from kernel_distill.transfer._model import Model, State, spread
 from kernel_distill.transfer._settings import TrainingSettings
-from kernel_distill.transfer._soundness import require_alive, require_sound
+from kernel_distill.transfer._soundness import Rates, require_alive, require_sound
 
 _MOMENTUM = 0.9
 _POINTS = 5  # of the curve, besides the start
-_BLOCK = 500  # images that are predicted at a time
+_BLOCK = 500  # images that are predicted at a time, at most
 
 
-_Constants = tuple[Array, Array, Array, Array]  # images, targets, learning rate, L2
+_Constants = tuple[Array, Array, Array]  # images, targets, L2
+
+
+class _Seeds(NamedTuple):
+    """What differs between the seeds of a training; of all of them, or of one."""
+
+    keys: Key[Array, "seed"] | Key[Array, ""]
+    rates: Float[Array, "seed"] | Float[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,19 @@ class _Program:
 
     model: Model
     settings: TrainingSettings
+
+
+def _program(model: Model, settings: TrainingSettings) -> _Program:
+    # what differs between the trainings of a search is no part of the program
+    general = replace(settings, factor=(1.0,), l2=(0.0,), label_scale=(1.0,), learning_rate=1.0)
+    return _Program(model, general)
+
+
+class _Now(NamedTuple):
+    """The number of a step, and in which order images come; None where a step takes all of them."""
+
+    number: Int[Array, ""]
+    order: Int[Array, "n"] | None
 
 
 class _Carry(NamedTuple):
@@ -49,8 +69,8 @@ class Trained:
     Attributes:
         model: what was trained.
         states: of each seed, after the last step.
-        learning_rate: the peak of the schedule.
-        stable_rate: the largest stable rate (of the first seed); None where a rate was given.
+        learning_rates: the peak of the schedule, of each seed.
+        stable_rates: the largest stable one of each seed; None where a rate was given.
         l2: the regularisation.
         steps: where the curves were measured, [point].
         losses: of the batch at these steps, L2 included, [seed, point].
@@ -59,8 +79,8 @@ class Trained:
 
     model: Model
     states: tuple[State, ...]
-    learning_rate: float
-    stable_rate: float | None
+    learning_rates: Float[np.ndarray, "seed"]
+    stable_rates: Float[np.ndarray, "seed"] | None
     l2: float
     steps: Int[np.ndarray, "point"]
     losses: Float[np.ndarray, "seed point"]
@@ -85,7 +105,7 @@ def train(
     key: PRNGKeyArray,
     seeds: int = 1,
     validation: Split | None = None,
-    stable_rate: float | None = None,
+    stable_rates: Float[np.ndarray, "seed"] | None = None,
     report: Report | None = None,
 ) -> Trained:
     """Trains a network on images, several times from different weights.
@@ -105,11 +125,12 @@ def train(
         key: the randomness of weights, batches and augmentation; of each seed it is a part.
         seeds: how many times.
         validation: where to measure the curve.
-        stable_rate: the largest stable rate, where it is known already.
+        stable_rates: the largest stable rates without L2, where they are known already.
         report: called at each point of the curve.
 
     Raises:
-        InputError: the images do not fit the network, or the training does not fit memory.
+        InputError: the images do not fit the network, or the training does not fit memory; for the
+            cross-entropy, a label is no distribution.
         NumericalError: it diverged, or died: a network that predicts the same for all images, as
             one of ReLUs that are all off, learns nothing any more.
     """
@@ -118,28 +139,15 @@ def train(
             "images and labels must have the same number of rows; got "
             f"images.shape={images.shape}, labels.shape={labels.shape}"
         )
+    check_labels(labels, settings)
     model = Model(network, images.shape[1:], labels.shape[1])
     x, wanted = jnp.asarray(images), targets(jnp.asarray(labels), settings)
+    needed = require_fit(model, len(x), settings=settings, seeds=seeds)
+    program = _program(model, settings)
     keys = jax.random.split(key, seeds)
-    count = network.parameter_count(model.image_shape, model.num_classes)
-    # parameters, gradient, update and what the optimiser keeps, before anything is compiled
-    require_memory(4 * count * (5 if settings.optimizer == "adam" else 4), network)
-    # what differs between the trainings of a search is no part of the program
-    general = replace(settings, factor=(1.0,), l2=(0.0,), label_scale=(1.0,), learning_rate=1.0)
-    program = _Program(model, general)
-    needed = program_memory(_compiled_step(program, x.shape)) + 4 * count * seeds
-    require_memory(needed, network)
-
-    rate, stable = settings.learning_rate, None
-    if rate is None:
-        stable = stable_rate or largest_stable_rate(model, _init(program, keys[0]).state, x)
-        rate = settings.factor[0] * stable
-        if not 0 < rate < np.inf:
-            raise NumericalError(
-                f"no learning rate is stable for {network.name}: its gradients are zero or not "
-                "finite. Check the scale of the images."
-            )
-    constants = x, wanted, jnp.float32(rate), jnp.float32(settings.l2[0])
+    rates = _rates(program, x, keys, settings=settings, stable=stable_rates)
+    all_seeds = _Seeds(keys, jnp.asarray(rates.used, jnp.float32))
+    constants = x, wanted, jnp.float32(settings.l2[0])
     size = 1 if _on_cpu() else max(1, min(seeds, (available_memory() or 0) // (2 * needed)))
     points = sorted({round(part * settings.steps / _POINTS) for part in range(_POINTS + 1)})
     part = _some(validation, settings.validation_images) if validation else None
@@ -147,32 +155,34 @@ def train(
     losses = np.empty((seeds, len(points)))
     accuracies = np.empty((seeds, len(points)))
     for first in range(0, seeds, size):
-        group = keys[first : first + size]
-        carry = jax.vmap(functools.partial(_init, program))(group)
-        rows = slice(first, first + len(group))
+        rows = slice(first, min(first + size, seeds))
+        group = jax.tree.map(lambda each, rows=rows: each[rows], all_seeds)
+        count = rows.stop - first
+        carry = jax.vmap(functools.partial(_init, program))(group.keys)
+        known = rates.of(rows)
         for number, point in enumerate(points):
             if number:
                 run = _steps_one_by_one if _on_cpu() else _steps_together
                 carry = run(program, carry, constants, group, (points[number - 1], point))
             losses[rows, number] = _losses(program, carry.state, constants)
-            require_sound(losses[rows, : number + 1], network, rate=rate, stable=stable, step=point)
+            require_sound(losses[rows, : number + 1], network, known, step=point)
             if point == settings.steps:
-                some = spread(len(x), _BLOCK)
-                require_alive(model, carry.state, x[some], wanted[some], rate=rate, stable=stable)
+                some = spread(len(x), _predicted_at_a_time(model))
+                require_alive(model, carry.state, x[some], wanted[some], known)
             metrics = {"loss": float(losses[rows, number].mean())}
-            trained = _unstacked(carry.state, len(group))
+            trained = _unstacked(carry.state, count)
             if part:
                 accuracies[rows, number] = [accuracy(model, state, part) for state in trained]
                 metrics["validation_accuracy"] = float(accuracies[rows, number].mean())
             if report:
-                done = first * settings.steps + len(group) * point
+                done = first * settings.steps + count * point
                 report(Progress(done, seeds * settings.steps, metrics))
         states += trained
     return Trained(
         model=model,
         states=tuple(states),
-        learning_rate=rate,
-        stable_rate=stable,
+        learning_rates=rates.used,
+        stable_rates=rates.stable,
         l2=settings.l2[0],
         steps=np.array(points),
         losses=losses,
@@ -180,16 +190,64 @@ def train(
     )
 
 
+def _rates(
+    program: _Program,
+    images: Float[Array, "n *shape"],
+    keys: Key[Array, "seed"],
+    *,
+    settings: TrainingSettings,
+    stable: Float[np.ndarray, "seed"] | None,
+) -> Rates:
+    """Args: stable: the largest stable ones without L2, where they are known."""
+    if settings.learning_rate is not None:
+        return Rates(np.full(len(keys), settings.learning_rate), None)
+    if stable is None:
+        states = (_init(program, key).state for key in keys)
+        stable = np.array([largest_stable_rate(program.model, state, images) for state in states])
+    if not ((stable > 0) & np.isfinite(stable)).all():
+        raise NumericalError(
+            f"no learning rate is stable for {program.model.network.name}: its gradients are zero "
+            "or not finite. Check the scale of the images."
+        )
+    stable = with_l2(stable, settings.l2[0])
+    return Rates(settings.factor[0] * stable, stable)
+
+
+def require_fit(model: Model, count: int, *, settings: TrainingSettings, seeds: int) -> int:
+    """Bytes that a training on `count` images takes, once it is compiled.
+
+    Raises:
+        InputError: there are not as many.
+    """
+    network = model.network
+    parameters = network.parameter_count(model.image_shape, model.num_classes)
+    # parameters, gradient, update and what the optimiser keeps, before anything is compiled
+    require_memory(4 * parameters * (5 if settings.optimizer == "adam" else 4), network)
+    step = _compiled_step(_program(model, settings), (count, *model.image_shape))
+    needed = program_memory(step) + 4 * parameters * seeds
+    require_memory(needed, network)
+    return needed
+
+
 def accuracy(model: Model, state: State, split: Split) -> float:
     """The fraction of images whose largest logit is their class, in blocks of images."""
     right = 0
-    for start in range(0, len(split), _BLOCK):
-        images = split.images[start : start + _BLOCK]
+    block = min(len(split), _predicted_at_a_time(model))
+    for start in range(0, len(split), block):
+        images = split.images[start : start + block]
         # the last block is filled up, so that one compilation serves all
-        rows = np.minimum(np.arange(min(_BLOCK, len(split))), len(images) - 1)
+        rows = np.minimum(np.arange(block), len(images) - 1)
         found = np.asarray(_classes(model, state, images[rows]))[: len(images)]
-        right += int(np.sum(found == split.labels[start : start + _BLOCK]))
+        right += int(np.sum(found == split.labels[start : start + block]))
     return right / len(split)
+
+
+def _predicted_at_a_time(model: Model) -> int:
+    """So many images that what the layers give for them takes a quarter of the memory at most."""
+    memory = available_memory()
+    if memory is None:
+        return _BLOCK
+    return max(1, min(_BLOCK, memory // (4 * model.bytes_an_image)))
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -242,68 +300,87 @@ def _objective(
     ), rest
 
 
+def _order(
+    program: _Program, key: PRNGKeyArray, number: Int[Array, ""] | int, count: int
+) -> Int[Array, "n"] | None:
+    """In which images come in the epoch of a step; None where every step takes all of them."""
+    batches = count // program.settings.batch_size
+    if count <= program.settings.batch_size:
+        return None
+    return jax.random.permutation(
+        jax.random.fold_in(jax.random.fold_in(key, 1), number // batches), count
+    )
+
+
 def _step(
     program: _Program,
     carry: _Carry,
     constants: _Constants,
-    key: PRNGKeyArray,
-    number: Int[Array, ""],
+    seed: _Seeds,
+    now: _Now,
 ) -> _Carry:
     import optax
 
-    images, wanted, rate, l2 = constants
-    batch_key, augment_key = (jax.random.fold_in(key, place) for place in (1, 2))
-    if len(images) > program.settings.batch_size:
+    images, wanted, l2 = constants
+    if now.order is not None:
         batches = len(images) // program.settings.batch_size
-        order = jax.random.permutation(
-            jax.random.fold_in(batch_key, number // batches), len(images)
-        )
-        start = number % batches * program.settings.batch_size
-        rows = jax.lax.dynamic_slice_in_dim(order, start, program.settings.batch_size)
+        start = now.number % batches * program.settings.batch_size
+        rows = jax.lax.dynamic_slice_in_dim(now.order, start, program.settings.batch_size)
         images, wanted = images[rows], wanted[rows]
     if program.settings.augment:
-        images = augment(
-            jax.random.fold_in(augment_key, number), images, names=program.settings.augment
-        )
+        augment_key = jax.random.fold_in(jax.random.fold_in(seed.keys, 2), now.number)
+        images = augment(augment_key, images, names=program.settings.augment)
 
     def objective(parameters: Any) -> tuple[Float[Array, ""], Any]:
         return _objective(program, State(parameters, carry.state.rest), (images, wanted), l2)
 
     gradient, rest = jax.grad(objective, has_aux=True)(carry.state.parameters)
-    updates, optimizer = _optimizer(program.settings, rate).update(
+    updates, optimizer = _optimizer(program.settings, seed.rates).update(
         gradient, carry.optimizer, carry.state.parameters
     )
     return _Carry(State(optax.apply_updates(carry.state.parameters, updates), rest), optimizer)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=32)
 def _compiled_step(program: _Program, shape: tuple[int, ...]) -> Any:
     """The program of a step of one seed."""
     key = jax.eval_shape(lambda: jax.random.key(0))
-    scalar = jax.ShapeDtypeStruct((), jnp.float32)
+    scalar: Any = jax.ShapeDtypeStruct((), jnp.float32)
     constants = (
         jax.ShapeDtypeStruct(shape, jnp.float32),
         jax.ShapeDtypeStruct((shape[0], program.model.num_classes), jnp.float32),
-        *(scalar, scalar),
+        scalar,
     )
     carry = jax.eval_shape(functools.partial(_init, program), key)
+    order = jax.eval_shape(lambda key: _order(program, key, 0, shape[0]), key)
     step = jax.jit(functools.partial(_step, program))
-    return step.lower(carry, constants, key, jax.ShapeDtypeStruct((), jnp.int32)).compile()
+    number: Any = jax.ShapeDtypeStruct((), jnp.int32)
+    return step.lower(carry, constants, _Seeds(key, scalar), _Now(number, order)).compile()
+
+
+_drawn_order = jax.jit(_order, static_argnums=(0, 3))
 
 
 def _steps_one_by_one(
     program: _Program,
     carry: _Carry,
     constants: _Constants,
-    keys: Key[Array, "seed"],
+    seeds: _Seeds,
     span: tuple[int, int],
 ) -> _Carry:
     """From one step to another, of each seed on its own."""
+    count = len(constants[0])
     step = _compiled_step(program, constants[0].shape)
+    batches = max(1, count // program.settings.batch_size)
     done = []
-    for each, key in zip(_unstacked(carry, len(keys)), keys, strict=True):
+    for each, seed in zip(
+        *(_unstacked(tree, len(seeds.rates)) for tree in (carry, seeds)), strict=True
+    ):
+        order = None
         for number in range(*span):
-            each = step(each, constants, key, jnp.int32(number))  # noqa: PLW2901
+            if order is None or number % batches == 0:  # to sort many takes longer than a step
+                order = _drawn_order(program, seed.keys, number, count)
+            each = step(each, constants, seed, _Now(jnp.int32(number), order))  # noqa: PLW2901
         done.append(each)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *done)
 
@@ -312,12 +389,12 @@ def _steps_together(
     program: _Program,
     carry: _Carry,
     constants: _Constants,
-    keys: Key[Array, "seed"],
+    seeds: _Seeds,
     span: tuple[int, int],
 ) -> _Carry:
     """From one step to another, of all seeds at once, in one loop."""
     first, end = span
-    return _loop(program, carry, constants, keys, jnp.arange(end - first) + first)
+    return _loop(program, carry, constants, seeds, jnp.arange(end - first) + first)
 
 
 @functools.partial(jax.jit, static_argnames="program")
@@ -325,18 +402,19 @@ def _loop(
     program: _Program,
     carry: _Carry,
     constants: _Constants,
-    keys: Key[Array, "seed"],
+    seeds: _Seeds,
     numbers: Int[Array, "step"],
 ) -> _Carry:
     """One compilation for as many steps, wherever they begin."""
 
-    def of_seed(carry: _Carry, key: PRNGKeyArray) -> _Carry:
+    def of_seed(carry: _Carry, seed: _Seeds) -> _Carry:
         def body(carry: _Carry, number: Int[Array, ""]) -> tuple[_Carry, None]:
-            return _step(program, carry, constants, key, number), None
+            order = _order(program, seed.keys, number, len(constants[0]))
+            return _step(program, carry, constants, seed, _Now(number, order)), None
 
         return jax.lax.scan(body, carry, numbers.astype(jnp.int32))[0]
 
-    return jax.vmap(of_seed)(carry, keys)
+    return jax.vmap(of_seed)(carry, seeds)
 
 
 @functools.partial(jax.jit, static_argnames="program")
@@ -346,7 +424,7 @@ def _losses(
     constants: _Constants,
 ) -> Float[Array, "seed"]:
     """On a batch's worth of images, spread evenly."""
-    images, wanted, _, l2 = constants
+    images, wanted, l2 = constants
     rows = spread(len(images), program.settings.batch_size)
     few = images[rows], wanted[rows]
     return jax.lax.map(lambda state: _objective(program, state, few, l2)[0], states)

@@ -32,8 +32,8 @@ class Transfer:
         curve_steps: where the curve was measured, [point].
         curve: validation accuracy there, [seed, point]; None without validation images.
         losses: of the training images there, L2 included, [seed, point].
-        learning_rate: the peak of the schedule.
-        stable_rate: the largest stable rate; None where a rate was given.
+        learning_rates: the peak of the schedule, of each seed.
+        stable_rates: the largest stable one of each seed; None where a rate was given.
         settings: as they were used, with one factor, one L2 and one label scale.
         search: the combinations of these that were tried, with their validation accuracy.
         seconds: in all.
@@ -46,8 +46,8 @@ class Transfer:
     curve_steps: Int[np.ndarray, "point"]
     curve: Float[np.ndarray, "seed point"] | None
     losses: Float[np.ndarray, "seed point"]
-    learning_rate: float
-    stable_rate: float | None
+    learning_rates: Float[np.ndarray, "seed"]
+    stable_rates: Float[np.ndarray, "seed"] | None
     settings: TrainingSettings
     search: list[dict[str, float | None]]
     seconds: float
@@ -71,8 +71,8 @@ class Transfer:
             "accuracies": self.accuracies.tolist(),
             "mean": self.mean,
             "deviation": self.deviation,
-            "learning_rate": self.learning_rate,
-            "stable_rate": self.stable_rate,
+            "learning_rates": self.learning_rates.tolist(),
+            "stable_rates": None if self.stable_rates is None else self.stable_rates.tolist(),
             "settings": asdict(self.settings),
             "search": self.search,
             "curve": {
@@ -152,8 +152,8 @@ def transfer(
         curve_steps=trained.steps,
         curve=trained.validation_accuracies,
         losses=trained.losses,
-        learning_rate=trained.learning_rate,
-        stable_rate=trained.stable_rate,
+        learning_rates=trained.learning_rates,
+        stable_rates=trained.stable_rates,
         settings=chosen,
         search=tried,
         seconds=time.perf_counter() - start,
