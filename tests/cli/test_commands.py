@@ -286,3 +286,23 @@ def test_transfer(kip_run, cli, tmp_path):
         accuracy = f"{100 * each['mean']:.2f} ± {100 * each['deviation']:.2f} %"
         assert re.search(rf"{each['network']['name']} +│ +16 │ +{accuracy}", outcome.out)
     assert f"  {tmp_path / 'transfer.png'}\n" in outcome.out
+
+
+def test_transfer_to_networks_of_which_some_fail(kip_run, cli, tmp_path):
+    path, _ = kip_run
+    options = ("--width", 16, "--seeds", 1, "--steps", 30, "--out", tmp_path)
+    assert "name one or more" in cli("transfer", path, "--network", *options).err
+    # before any is trained
+    too_small = cli("transfer", path, "--network", "mlp", "lenet", *options)
+    assert "lenet needs larger images than 8x8" in too_small.err
+    assert not (tmp_path / "transfer.json").exists()
+    # a rate at which three layers diverge and one does not
+    rate = ("--learning-rate", 3, "--l2", 0, "--schedule", "constant")
+    outcome = cli("transfer", path, "--network", "mlp", "fc1", *options, *rate)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert re.search(r"mlp +│ +16 │ +failed", outcome.out)
+    assert re.search(r"fc1 +│ +16 │ +\d", outcome.out)
+    assert "training mlp diverged" in outcome.out.replace("\n", " ")
+    alone = cli("transfer", path, "--network", "mlp", *options, *rate)
+    assert alone.status == 1
+    assert "training mlp diverged" in alone.err

@@ -98,7 +98,7 @@ def test_the_ceiling(digits, run, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_fails_is_a_cell_and_the_others_go_on(digits, run, tmp_path):
+def test_what_fails_is_a_cell_and_the_others_go_on(digits, run, tmp_path, monkeypatch):
     """Named like the baseline, the run is none; and its rate kills a network but not ridge."""
     settings = replace(SETTINGS, steps=60, factor=(1e3, 1e4))
     options = {"kernels": (KERNEL,), "networks": (NETWORK,), "settings": settings, "seeds": 1}
@@ -108,6 +108,10 @@ def test_what_fails_is_a_cell_and_the_others_go_on(digits, run, tmp_path):
     ridge, failed = row.cells
     assert ridge == Measured((kd.evaluate(run, digits.test, kernel=KERNEL).accuracy,), 25)
     assert "diverges with all settings" in failed.reason
+    # nor is it tried again
+    monkeypatch.setattr(doors, "search", lambda *_, **__: pytest.fail("searched again"))
+    again = compare([("full", run, digits)], baselines=(), key=KEY, folder=tmp_path, **options)
+    assert again.rows == (row,)
 
 
 def test_the_test_images_choose_nothing_and_are_known_by_their_content(digits, run, tmp_path):
@@ -238,6 +242,8 @@ def test_what_is_refused(digits, run, tmp_path):
         networks=(NETWORK,),
         settings=choice,
     )
+    wide = kd.networks.named("mlp", width=10**6)
+    refused("mlp of width 1000000 takes about", networks=(NETWORK, wide))
     refused("nothing to measure with")
     refused("different names", kernels=(KERNEL, KERNEL))
     refused("32x32", kernels=(kd.kernels.named("myrtle5").kernel("ntk"),))

@@ -14,6 +14,7 @@ from kernel_distill.data import Split
 from kernel_distill.networks import Network
 from kernel_distill.transfer import Model, State, TrainingSettings, largest_stable_rate, train
 from kernel_distill.transfer import _train as training
+from kernel_distill.transfer._learning_rate import with_l2
 
 
 class Linear(Network):
@@ -98,14 +99,29 @@ def test_seeds_together_in_one_loop_are_those_one_by_one(rows, monkeypatch):
 
 def test_minibatches_take_every_image_once_an_epoch(rows, monkeypatch):
     images, labels = np.eye(6, dtype=np.float32), rows[1][:6]
-    settings = TrainingSettings(
-        steps=3, batch_size=2, learning_rate=0.1, schedule="constant", l2=(0.0,)
-    )
+    settings = TrainingSettings(steps=6, batch_size=2, learning_rate=0.1, l2=(0.0,))
+    batches = []
+
+    def batched(program, shape):
+        def step(carry, constants, seed, now):
+            start = int(now.number) % 3 * 2
+            batches.append(tuple(np.asarray(now.order)[start : start + 2]))
+            return compiled(carry, constants, seed, now)
+
+        compiled = compiled_step(program, shape)
+        return step
+
+    compiled_step = training._compiled_step
+    monkeypatch.setattr(training, "_compiled_step", batched)
+    monkeypatch.setattr(training, "program_memory", lambda step: 0)
     trained = train(LINEAR, images, labels, settings=settings, key=jax.random.key(0))
-    start = trained.model.init(jax.random.fold_in(jax.random.split(jax.random.key(0), 1)[0], 0))
     # a row of the weights moves when its image comes: all have, after an epoch
+    start = trained.model.init(jax.random.fold_in(jax.random.split(jax.random.key(0), 1)[0], 0))
     moved = trained.states[0].parameters["kernel"][...] - start.parameters["kernel"][...]
     assert (np.abs(moved).max(axis=1) > 0).all()
+    first, second = (sum(batches[epoch : epoch + 3], ()) for epoch in (0, 3))
+    assert sorted(first) == sorted(second) == list(range(6))
+    assert first != second  # drawn anew
 
 
 @pytest.mark.slow
@@ -154,6 +170,53 @@ def test_beyond_the_stable_rate_gradient_descent_diverges(rows):
         else:
             with pytest.raises(kd.NumericalError, match=r"diverged.*largest stable rate is about"):
                 train(LINEAR, images, labels, **options)
+
+
+def test_the_stable_rate_is_less_with_l2(rows):
+    """The loss of a linear network is a parabola, which L2 curves more in all directions."""
+    images, labels = rows
+    tangent_kernel = images.astype(np.float64) @ images.T + 1
+    settings = TrainingSettings(steps=1, factor=(0.5,), l2=(3.0,))
+    trained = train(LINEAR, images, labels, settings=settings, key=jax.random.key(0), seeds=2)
+    curvature = np.linalg.eigvalsh(tangent_kernel)[-1] / labels.size + 3.0
+    np.testing.assert_allclose(trained.stable_rates, 2 / curvature, rtol=0.01)
+    np.testing.assert_allclose(trained.learning_rates, 0.5 * trained.stable_rates)
+    np.testing.assert_allclose(
+        with_l2(trained.stable_rates, -3.0), 2 / (curvature - 3.0), rtol=0.01
+    )
+
+
+def test_each_seed_has_a_rate_of_its_own(rows):
+    images, labels = rows
+    network = kd.networks.named("fc1", width=5)
+    settings = TrainingSettings(steps=4, factor=(0.5,), l2=(0.0,))
+    key = jax.random.key(0)
+    trained = train(network, images, labels, settings=settings, key=key, seeds=2)
+    for number, seed_key in enumerate(jax.random.split(key, 2)):
+        state = trained.model.init(jax.random.fold_in(seed_key, 0))
+        stable = largest_stable_rate(trained.model, state, jnp.asarray(images))
+        assert trained.stable_rates[number] == pytest.approx(stable)
+        # the same key and rate by themselves give the same network
+        given = replace(settings, learning_rate=float(trained.learning_rates[number]))
+        both = train(network, images, labels, settings=given, key=key, seeds=2)
+        np.testing.assert_allclose(both.losses[number], trained.losses[number], rtol=1e-6)
+    assert trained.stable_rates[0] != trained.stable_rates[1]
+
+
+def test_labels_that_are_no_distribution(rows):
+    images, labels = rows
+    settings = TrainingSettings(steps=1, loss="cross_entropy", learning_rate=0.1)
+    labels = np.concatenate([labels[:5], labels[5:] - 1])
+    with pytest.raises(kd.InputError, match=r"above -1/C; got 2 without one.*take loss mse"):
+        train(LINEAR, images, labels, settings=settings, key=jax.random.key(0))
+    train(LINEAR, images, labels, settings=replace(settings, loss="mse"), key=jax.random.key(0))
+
+
+def test_a_loss_that_begins_infinite_is_not_blamed_on_the_rate(rows):
+    images, labels = rows
+    settings = TrainingSettings(steps=1, learning_rate=0.1)
+    with pytest.raises(kd.NumericalError, match="before the first step: check the scale"):
+        train(LINEAR, 1e30 * images, labels, settings=settings, key=jax.random.key(0))
 
 
 def test_a_network_that_predicts_the_same_for_all_images_is_dead(rows):
@@ -236,6 +299,23 @@ def test_a_width_that_does_not_fit_is_told_before_it_starts(rows, monkeypatch):
             kd.networks.named("convnet", width=200_000), images, kd.data.one_hot(np.arange(10), 10),
             settings=TrainingSettings(), key=jax.random.key(0),
         )  # fmt: skip
+
+
+def test_a_batch_that_does_not_fit_is_told_before_it_starts(rows, monkeypatch):
+    images, labels = rows
+    monkeypatch.setattr(training, "program_memory", lambda step: 2**60)
+    with pytest.raises(kd.InputError, match="smaller width or batch_size"):
+        train(LINEAR, images, labels, settings=TrainingSettings(), key=jax.random.key(0))
+
+
+def test_fewer_images_at_a_time_where_memory_is_short(monkeypatch):
+    model = Model(kd.networks.named("convnet1", width=7), (8, 9, 1), 3)
+    # the convolution, what follows it at each pixel, and half of them after pooling
+    assert 4 * 8 * 9 * 7 < model.bytes_an_image < 10 * 4 * 8 * 9 * 7
+    for images, expected in ((3, 3), (10**6, 500), (0, 1)):
+        memory = 4 * images * model.bytes_an_image
+        monkeypatch.setattr(training, "available_memory", lambda memory=memory: memory)
+        assert training._predicted_at_a_time(model) == expected
 
 
 def test_accuracy_in_blocks_with_a_rest(rows, monkeypatch):

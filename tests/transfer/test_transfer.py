@@ -100,8 +100,14 @@ def test_results_of_other_networks_stay(digits, real, natural_set, tmp_path):
     assert json.loads((tmp_path / "transfer.json").read_text()) == {"networks": 3}
     (tmp_path / "transfer.json").unlink()
     saved(8)
-    saved(16, natural_set(20, seed=3))  # of another set
-    assert [each["label"] for each in read_transfers(tmp_path)] == ["fc1 16"]
+    other = saved(8, natural_set(20, seed=3))  # of another set, which leaves the first alone
+    found = [(each["label"], each["distilled"]) for each in read_transfers(tmp_path)]
+    assert found == [("fc1 8", result.distilled), ("fc1 8", other.distilled)]
+    assert result.distilled != other.distilled
+
+
+def test_a_rate_that_is_given_leaves_no_factor_to_choose():
+    assert TrainingSettings(learning_rate=0.1, factor=(0.3, 1.0)).factor == (1.0,)
 
 
 def test_what_does_not_match_is_refused(digits, real):
@@ -127,7 +133,6 @@ def test_what_does_not_match_is_refused(digits, real):
     [
         ({"steps": 0}, "steps must be 1 or more"),
         ({"optimizer": "adam"}, "give a learning_rate"),
-        ({"learning_rate": 0.1, "factor": (1.0, 2.0)}, "or give one factor"),
         ({"factor": ()}, "needs one value"),
         ({"l2": (-1.0,)}, "l2 must be 0 or more"),
         ({"label_scale": (0.0,)}, "label_scale must be positive"),
