@@ -20,6 +20,7 @@ ROWS = (
     ("cifar10_fc_10", "KIP, CIFAR-10, 10 a class", "53.1"),
     ("cifar10_fc_50", "KIP, CIFAR-10, 50 a class", "58.6"),
     ("mnist_convnet_1", "KIP, ConvNet, MNIST, 1 a class", "97.3"),
+    ("mnist_convnet_herded_1", "KIP, ConvNet, herded, 120 steps, MNIST, 1 a class", "97.3"),
     ("mnist_convnet_herded_10", "KIP, ConvNet3, herded, 16 steps, MNIST, 10 a class", "99.1"),
     ("mnist_convnet_label_solve_10", "Label Solve, ConvNet, MNIST, 1 a class", "73.4"),
     ("cifar10_convnet_label_solve_10", "Label Solve, ConvNet, CIFAR-10, 1 a class", "26.1"),

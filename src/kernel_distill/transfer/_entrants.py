@@ -1,5 +1,6 @@
 """What a comparison compares: runs, and baselines, which may be drawn again and again."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -83,6 +84,8 @@ def entrants_of_baselines(
     for name in names:
         check_baseline(NEAREST.get(name, name), data, images_per_class=images_per_class)
     sizes = {"average": data.num_classes, "full": len(data.train)}
+    # the nearest neighbour is sought in the sets that networks are trained on
+    made: dict[str, dict[int, Distilled]] = defaultdict(dict)
     return [
         Entrant(
             name=name,
@@ -101,6 +104,7 @@ def entrants_of_baselines(
             classifies=name in NEAREST,
             make=partial(_drawn, NEAREST.get(name, name), data, images_per_class),
             key=key,
+            _made=made[NEAREST.get(name, name)],
         )
         for name in names
     ]
