@@ -13,7 +13,7 @@ import yaml
 
 import kernel_distill as kd
 from kernel_distill.artefact import Run
-from kernel_distill.cli import _transfer as command
+from kernel_distill.cli import _transfer as transfer_command
 from kernel_distill.cli._main import _parse
 from kernel_distill.kernels import named
 
@@ -297,14 +297,14 @@ def test_transfer_to_networks_of_which_some_fail(kip_run, cli, tmp_path, monkeyp
     too_small = cli("transfer", path, "--network", "mlp", "lenet", *options)
     assert "lenet needs larger images than 8x8" in too_small.err
     assert not (tmp_path / "transfer.json").exists()
-    trained = command.transfer
+    trained = transfer_command.transfer
 
     def fails(network, *given, **options):
         if network.name == "mlp":
             raise kd.NumericalError("training mlp diverged")
         return trained(network, *given, **options)
 
-    monkeypatch.setattr(command, "transfer", fails)
+    monkeypatch.setattr(transfer_command, "transfer", fails)
     outcome = cli("transfer", path, "--network", "mlp", "fc1", *options)
     assert (outcome.status, outcome.err) == (0, "")
     assert re.search(r"mlp +│ +16 │ +failed", outcome.out)
