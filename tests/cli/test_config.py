@@ -50,6 +50,7 @@ def test_config_with_every_kind_of_value(cli, own, tmp_path):
     assert_same_run(tmp_path / "one", tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_config_of_a_users_own(cli, own, tmp_path):
     config = tmp_path / "few keys.yaml"
     config.write_text(

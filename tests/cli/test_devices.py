@@ -35,14 +35,15 @@ def test_more_devices_than_there_are():
         DeviceOptions(devices=4).place(CONVNET)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
         {"tile": "3x2"},
-        pytest.param({"devices": 2}, marks=pytest.mark.slow),
-        pytest.param({}, marks=pytest.mark.slow),
-        pytest.param({"devices": 1}, marks=pytest.mark.slow),
-        pytest.param({"memory": "0.5GiB"}, marks=pytest.mark.slow),
+        {"devices": 2},
+        {},
+        {"devices": 1},
+        {"memory": "0.5GiB"},
     ],
 )
 def test_same_values_anywhere(options):

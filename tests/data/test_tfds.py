@@ -45,13 +45,8 @@ SHARED = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "mnist",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("fashion_mnist", "cifar10")),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
 def test_shared_sets(shared, name):
     shape, train_counts, test_counts, *first = SHARED[name]
     loaded = data.load(name, data_dir=shared / "tfds", preprocessing="none", validation_size=0)

@@ -292,6 +292,7 @@ def test_collinear_images_without_biases(distance: Distance) -> None:
     assert distance(gradient1 + 2 * gradient2, 2 * gradient) < 1e-4
 
 
+@pytest.mark.slow
 def test_images_of_zeros_without_biases() -> None:
     kernel = ConvNet(depth=1, prepend=True, b_std=0.0).kernel()
     x = np.zeros((2, 4, 4, 1), np.float32)

@@ -61,7 +61,9 @@ def test_kernels_are_static_arguments() -> None:
     assert traced == make_kernels()[:2]  # an equal kernel is not traced again
 
 
-@pytest.mark.parametrize("kernel", [FC, CONVNET], ids=["fc", "convnet"])
+@pytest.mark.parametrize(
+    "kernel", [FC, pytest.param(CONVNET, marks=pytest.mark.slow)], ids=["fc", "convnet"]
+)
 def test_gradient_in_each_argument(kernel: kernels.Kernel) -> None:
     x1, x2 = np.random.default_rng(0).normal(size=(2, 3, 4, 4, 2)).astype(np.float32)
 

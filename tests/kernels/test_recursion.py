@@ -105,7 +105,10 @@ class Recursion:
     ("architecture", "shape"),
     [
         (kernels.ConvNet(depth=1, prepend=False), (4, 4, 2)),
-        (kernels.ConvNet(depth=1, prepend=True, w_std=1.1, b_std=0.0), (5, 3, 1)),  # odd sizes
+        pytest.param(  # odd sizes
+            *(kernels.ConvNet(depth=1, prepend=True, w_std=1.1, b_std=0.0), (5, 3, 1)),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             *(kernels.ConvNet(depth=2, prepend=False, w_std=0.9, b_std=0.7), (4, 5, 3)),
             marks=pytest.mark.slow,

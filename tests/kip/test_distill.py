@@ -135,7 +135,9 @@ def test_same_images_as_a_plain_implementation(tiny_without_validation, optimize
     np.testing.assert_allclose(result.distilled.labels, labels, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("learned", ["images", "labels", "both"])
+@pytest.mark.parametrize(
+    "learned", [pytest.param("images", marks=pytest.mark.slow), "labels", "both"]
+)
 def test_what_is_not_learned_stays_bit_for_bit(tiny_without_validation, learned):
     result = kip.distill(
         KERNEL,
@@ -181,6 +183,7 @@ def test_fraction_of_the_batches_is_augmented(tiny, recorder, fraction, least, m
     assert least <= sum(recorder.augmented) <= most  # 0.4: three standard deviations
 
 
+@pytest.mark.slow
 def test_augmentation_changes_the_targets(tiny_without_validation):
     def distilled(**settings):
         return kip.distill(
@@ -208,6 +211,7 @@ def test_solved_labels_are_better_than_descended_ones(tiny_without_validation):
     assert loss(label_solve_rate=0.3) < 0.9 * loss()
 
 
+@pytest.mark.slow
 def test_labels_are_solved_for_alone(tiny_without_validation):
     """With images that stay: Label Solve, by another way."""
     settings = {"key": KEY, "support_size": 9, "ridge": RIDGE}
@@ -325,6 +329,7 @@ def test_progress_is_reported(tiny):
     assert "loss" in told[1].metrics
 
 
+@pytest.mark.slow
 def test_64_bits_are_not_left_switched_on(tiny):
     assert not jax.config.jax_enable_x64
     kip.distill(KERNEL, tiny, key=KEY, steps=1, precision="float64")
@@ -344,6 +349,7 @@ def test_same_key_same_bits(tiny):
     assert first.images.tobytes() != other.images.tobytes()
 
 
+@pytest.mark.slow
 def test_two_moons():
     points, classes = make_moons(600, noise=0.1, random_state=0)
     dataset = kd.data.from_arrays(points[:400], classes[:400], points[400:], classes[400:])

@@ -149,16 +149,8 @@ def test_nearly_duplicated_support_images(tiny, monkeypatch):
         assert error < 1.1 * least
 
 
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [
-        ("digits", 50),
-        *(
-            pytest.param(*case, marks=pytest.mark.slow)
-            for case in (("mnist", 200), ("cifar10", 100))
-        ),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "size"), [("digits", 50), ("mnist", 200), ("cifar10", 100)])
 def test_float32_blocks_lose_no_signal(natural, name, size):
     """The cut-off for float32 must not throw real directions away, on natural images."""
     if name == "digits":

@@ -90,16 +90,13 @@ def nngp(module: Any, x: Any) -> Any:
     return outputs @ outputs.T / outputs.shape[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "kind", "widths"),
     [
         (kernels.FullyConnected(depth=2), "ntk", (64, 256, 1024)),
-        pytest.param(
-            kernels.FullyConnected(depth=2), "nngp", (64, 256, 1024), marks=pytest.mark.slow
-        ),
-        pytest.param(
-            kernels.ConvNet(depth=2, prepend=False), "ntk", (32, 96, 256), marks=pytest.mark.slow
-        ),
+        (kernels.FullyConnected(depth=2), "nngp", (64, 256, 1024)),
+        (kernels.ConvNet(depth=2, prepend=False), "ntk", (32, 96, 256)),
     ],
     ids=str,
 )
@@ -150,7 +147,8 @@ def test_empirical_ntk_is_that_of_neural_tangents() -> None:
         np.testing.assert_allclose(estimate, reference(x1, second, pure), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["fc1", pytest.param("convnet1-in", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fc1", "convnet1-in"])
 def test_many_networks_at_a_time(name: str) -> None:
     from flax import nnx
 
