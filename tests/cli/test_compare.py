@@ -27,8 +27,6 @@ def test_compare(kip_run, cli, tmp_path):
         assert (tmp_path / name).stat().st_size > 0
     assert "did you mean" in cli("compare", path, *options, "--baselines", "kmeanz").err
     assert cli("compare", "--out", tmp_path).status == 1
-    adam = ("--optimizer", "adam", "--learning-rate", 0.001, "--baselines", "none")
-    assert cli("compare", path, *options, *adam).status == 0
 
 
 def test_an_own_run_beside_a_file_of_others(kip_run, cli, tmp_path):

@@ -30,6 +30,7 @@ def test_a_run_of_several_processes(cli, own, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_label_solve_with_the_config_of_a_run(cli, label_solve_run):
     path, _ = label_solve_run
     outcome = cli("estimate", "label-solve", "--config", path / "config.yaml")

@@ -251,7 +251,9 @@ def test_workers_are_gone_as_a_solve_goes_on(tiny: Any, tmp_path: Any) -> None:
 
 
 @pytest.mark.usefixtures("without_pictures")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_stopped_at_once_in_the_midst_of_a_block(tiny: Any, tmp_path: Any, number: int) -> None:
     """It goes on from the last checkpoint, and what is out still is no part of it."""
 

@@ -114,6 +114,7 @@ def test_what_fails_is_a_cell_and_the_others_go_on(digits, run, tmp_path, monkey
     assert again.rows == (row,)
 
 
+@pytest.mark.slow
 def test_the_test_images_choose_nothing_and_are_known_by_their_content(digits, run, tmp_path):
     settings = replace(SETTINGS, steps=20, factor=(0.1, 1.0), l2=(0.0, 0.1))
     options = {"baselines": (), "networks": (NETWORK,), "settings": settings, "seeds": 1}
