@@ -88,7 +88,7 @@ class Processes:
             process.communicate()
 
 
-def end(process, timeout=200):
+def end(process, timeout=400):
     """Its exit status, output and errors."""
     out, err = process.communicate(timeout=timeout)
     return process.returncode, out, err
@@ -128,7 +128,7 @@ def assert_same_run(path, whole):
 
 def wait_for_step(process, path, step):
     """Until a checkpoint of `step` or a later one is there."""
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 400
     while not any(found >= step for found in Checkpoints(path / "checkpoints").steps()):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
