@@ -202,13 +202,13 @@ class Run:
         distilled.save(self.path / DISTILLED)
 
     def distilled(self) -> Distilled | None:
-        """What is in `distilled.npz`; None where it is not there, or damaged."""
+        """What is in `distilled.npz`; None where it is not there, or cannot be read."""
         path = self.path / DISTILLED
         if not path.exists():
             return None
         try:
             return load(path)
-        except DamagedFileError:
+        except (DamagedFileError, InputError):
             return None
 
     def save_result(self, result: Mapping[str, Any]) -> None:

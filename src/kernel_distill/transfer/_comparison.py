@@ -155,7 +155,8 @@ def compare(
         doors += [NearestNeighbour()]
         names += [doors[-1].name]
     for door, entrant in itertools.product(doors, entrants):
-        if door.admits(entrant):
+        # what is kept has been checked, and to check takes a compilation
+        if door.admits(entrant) and not kept.find(entrant, door, seeds=seeds, key=door_key):
             door.check(entrant)
 
     def cell(entrant: Entrant, door: Door) -> Measured | Failed | None:
@@ -229,27 +230,26 @@ class _Kept:
                 "measured again"
             ) from error
 
+    def find(
+        self, entrant: Entrant, door: Door, *, seeds: int, key: PRNGKeyArray
+    ) -> Measured | Failed | None:
+        """What is there of it already."""
+        of = _of(entrant, door, seeds=seeds, key=key)
+        found = (entry for entry in self._entries if of is not None and entry["of"] == of)
+        return next(map(_read, found), None)
+
     def measured(
         self, entrant: Entrant, door: Door, *, seeds: int, key: PRNGKeyArray
     ) -> Measured | Failed:
-        identity = door.identity(entrant)
-        of = {
-            **entrant.identity,
-            **(identity or {}),
-            "seeds": seeds,
-            "seed": jax.random.key_data(key).tolist(),
-            "version": package_versions()["kernel_distill"],
-        }
-        of = json.loads(json.dumps(of))  # as it will be read: lists for tuples
-        for entry in self._entries:
-            if identity is not None and entry["of"] == of:
-                return _read(entry)
+        if known := self.find(entrant, door, seeds=seeds, key=key):
+            return known
         found: dict[str, Any]
         try:
             outcome = door.measure(entrant, seeds=seeds, key=key)
             found = {"accuracies": list(outcome.accuracies), "chosen": outcome.settings}
         except NumericalError as error:
             found = {"failed": str(error)}
+        of = _of(entrant, door, seeds=seeds, key=key)
         entry = {
             "name": entrant.name,
             "door": door.name,
@@ -258,16 +258,35 @@ class _Kept:
             "images": door.images(entrant),
             "device": device_description(),
         }
-        if identity is not None:
+        if of is not None:
             self._entries.append(entry)
             text = json.dumps({"measured": self._entries}, indent=2, allow_nan=False)
             write_atomically(self._path, (text + "\n").encode())
-        return _read(entry)
+        return _outcome(entry)
+
+
+def _of(entrant: Entrant, door: Door, *, seeds: int, key: PRNGKeyArray) -> dict[str, Any] | None:
+    """All that an accuracy depends on; None where that cannot be written down."""
+    identity = door.identity(entrant)
+    if identity is None:
+        return None
+    of = {
+        **entrant.identity,
+        **identity,
+        "seeds": seeds,
+        "seed": jax.random.key_data(key).tolist(),
+        "version": package_versions()["kernel_distill"],
+    }
+    return dict(json.loads(json.dumps(of)))  # as it will be read: lists for tuples
 
 
 def _read(entry: Mapping[str, Any]) -> Measured | Failed:
     if not isinstance(entry["of"], dict):
         raise TypeError("an entry says nothing of what it is of")
+    return _outcome(entry)
+
+
+def _outcome(entry: Mapping[str, Any]) -> Measured | Failed:
     if "failed" in entry:
         return Failed(str(entry["failed"]))
     return Measured(tuple(map(float, entry["accuracies"])), int(entry["images"]))

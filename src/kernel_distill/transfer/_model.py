@@ -39,19 +39,10 @@ class Model:
     def __post_init__(self) -> None:
         _graphs(self)
 
-    @functools.cached_property
+    @property
     def bytes_an_image(self) -> int:
         """Of all that is computed on the way to the logits of an image, none of it freed."""
-        state = jax.eval_shape(self.init, jax.eval_shape(lambda: jax.random.key(0)))
-        image = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
-        program = jax.make_jaxpr(lambda state, image: self.apply(state, image, training=False)[0])
-        equations = program(state, image).jaxpr.eqns
-        return sum(
-            value.aval.size * value.aval.dtype.itemsize
-            for equation in equations
-            for value in equation.outvars
-            if value.aval.shape[:1] == (1,)
-        )
+        return _bytes_an_image(self)
 
     def init(self, key: PRNGKeyArray) -> State:
         from flax import nnx
@@ -93,3 +84,16 @@ def _graphs(model: Model) -> tuple[Any, Any]:
     evaluating = nnx.graphdef(module)
     module.train()
     return evaluating, nnx.graphdef(module)
+
+
+@functools.cache
+def _bytes_an_image(model: Model) -> int:
+    state = jax.eval_shape(model.init, jax.eval_shape(lambda: jax.random.key(0)))
+    image = jax.ShapeDtypeStruct((1, *model.image_shape), jnp.float32)
+    program = jax.make_jaxpr(lambda state, image: model.apply(state, image, training=False)[0])
+    return sum(
+        value.aval.size * value.aval.dtype.itemsize
+        for equation in program(state, image).jaxpr.eqns
+        for value in equation.outvars
+        if value.aval.shape[:1] == (1,)
+    )

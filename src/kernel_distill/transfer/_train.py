@@ -300,12 +300,18 @@ def _objective(
     ), rest
 
 
+def _batches(program: _Program, count: int) -> int:
+    """In how many steps all of the images come; 0 where every step takes all of them."""
+    size = program.settings.batch_size
+    return count // size if count > size else 0
+
+
 def _order(
     program: _Program, key: PRNGKeyArray, number: Int[Array, ""] | int, count: int
 ) -> Int[Array, "n"] | None:
     """In which images come in the epoch of a step; None where every step takes all of them."""
-    batches = count // program.settings.batch_size
-    if count <= program.settings.batch_size:
+    batches = _batches(program, count)
+    if not batches:
         return None
     return jax.random.permutation(
         jax.random.fold_in(jax.random.fold_in(key, 1), number // batches), count
@@ -323,8 +329,7 @@ def _step(
 
     images, wanted, l2 = constants
     if now.order is not None:
-        batches = len(images) // program.settings.batch_size
-        start = now.number % batches * program.settings.batch_size
+        start = now.number % _batches(program, len(images)) * program.settings.batch_size
         rows = jax.lax.dynamic_slice_in_dim(now.order, start, program.settings.batch_size)
         images, wanted = images[rows], wanted[rows]
     if program.settings.augment:
@@ -371,14 +376,15 @@ def _steps_one_by_one(
     """From one step to another, of each seed on its own."""
     count = len(constants[0])
     step = _compiled_step(program, constants[0].shape)
-    batches = max(1, count // program.settings.batch_size)
+    batches = _batches(program, count)
     done = []
     for each, seed in zip(
         *(_unstacked(tree, len(seeds.rates)) for tree in (carry, seeds)), strict=True
     ):
         order = None
         for number in range(*span):
-            if order is None or number % batches == 0:  # to sort many takes longer than a step
+            # once an epoch: to sort many takes longer than a step
+            if batches and (order is None or number % batches == 0):
                 order = _drawn_order(program, seed.keys, number, count)
             each = step(each, constants, seed, _Now(jnp.int32(number), order))  # noqa: PLW2901
         done.append(each)
