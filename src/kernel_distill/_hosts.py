@@ -200,15 +200,19 @@ def losses() -> Iterator[None]:
 
 
 def leave(status: int) -> NoReturn:
-    """Ends a process that has joined others, without waiting for them longer than seconds.
+    """Ends a process that has joined others.
 
-    Left to its end, JAX would wait for the others for minutes; those may be waiting for this one.
+    With status 0 once all of them leave, or nobody waits any more (Ctrl-C). Else without waiting
+    for them longer than seconds, where JAX would for minutes: they may be waiting for this one.
+    Nothing of JAX's outlives the parting: a thread of it that missed the others later would abort
+    a process that had succeeded.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     parting = threading.Thread(target=_part, daemon=True)
     parting.start()
-    parting.join(_FAREWELL)
+    with contextlib.suppress(KeyboardInterrupt):
+        parting.join(_FAREWELL if status else None)
     os._exit(status)
 
 

@@ -94,6 +94,12 @@ def end(process, timeout=400):
     return process.returncode, out, err
 
 
+def assert_ends(processes, status=0):
+    """All of them, with `status`; what they said is shown where one does not."""
+    for found, _, err in [end(each) for each in processes]:
+        assert found == status, err
+
+
 @pytest.fixture
 def processes():
     processes = Processes()
@@ -175,8 +181,7 @@ def test_one_is_killed(whole, processes, tmp_path, command, victim):
         assert f"The state of the run is saved in {path}: go on from there with --resume." in err
     alone = tmp_path / "alone"
     shutil.copytree(path, alone)
-    first, second = processes.start_two(command, "--out", path, "--resume")
-    assert [end(each)[0] for each in (first, second)] == [0, 0]
+    assert_ends(processes.start_two(command, "--out", path, "--resume"))
     assert_same_run(path, whole(command))
     status, _, err = end(processes.start(command, "--out", alone, "--resume", devices=2))
     assert (status, err) == (0, "")
@@ -197,8 +202,7 @@ def test_a_signal_to_one_stops_both(whole, processes, tmp_path):
     assert re.search(rf"^stopped; go on with: .*--out {path} --resume$", err, re.MULTILINE)
     saved = Checkpoints(path / "checkpoints").latest()
     assert max((entry["step"] for entry in read_metrics(path)), default=0) <= saved.step
-    first, second = processes.start_two("kip", "--out", path, "--resume")
-    assert [end(each)[0] for each in (first, second)] == [0, 0]
+    assert_ends(processes.start_two("kip", "--out", path, "--resume"))
     assert_same_run(path, whole("kip"))
 
 
@@ -209,9 +213,9 @@ def test_others_need_not_see_the_files(whole, processes, tmp_path):
     both = processes.start_two(*RUNS["kip"], "--out", path, others=("--out", other))
     wait_for_step(both[0], path, 10)
     both[0].send_signal(signal.SIGINT)
-    assert [end(each)[0] for each in both] == [130, 130]
+    assert_ends(both, 130)
     both = processes.start_two(*RUNS["kip"], "--out", path, "--resume", others=("--out", other))
-    assert [end(each)[0] for each in both] == [0, 0]
+    assert_ends(both)
     assert_same_run(path, whole("kip"))
     assert not other.exists()
 
@@ -237,8 +241,7 @@ def test_kernels_of_both_kinds_drawn_a_step(processes, tmp_path):
     both = processes.start_two(
         *(*options, "--batch-size", 9, "--validation-size", 20, "--out", path), devices=2
     )
-    for status, _, err in map(end, both):
-        assert status == 0, err
+    assert_ends(both)
 
 
 @pytest.mark.slow

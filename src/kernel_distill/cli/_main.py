@@ -54,7 +54,7 @@ _DESCRIPTION = "Distil a data set into a handful of synthetic examples with neur
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit status: 0, 1 for an error, 130 or 143 when stopped.
 
-    One of several processes that failed or was stopped does not return: it ends, since the others
+    One of several processes does not return, but ends: where it failed or was stopped the others
     cannot go on without it and are not to wait for it.
     """
     try:
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
             hosts.leave(1)
         raise
-    if status and hosts.joined():
+    if hosts.joined():
         hosts.leave(status)
     return status
 
