@@ -165,11 +165,19 @@ def assert_same(one: Ended, other: Ended) -> None:
     assert one.result.validation_accuracy == other.result.validation_accuracy
 
 
+def assert_soon(disturbed: Ended, whole: Ended, again: Callable[[], Ended], late: float) -> None:
+    """Not `late` seconds after an undisturbed run: that before it, or one right after it.
+
+    The machine may have become slower meanwhile, by other work.
+    """
+    assert disturbed.seconds < whole.seconds + late or disturbed.seconds < again().seconds + late
+
+
 def test_a_worker_is_killed(watched: Watched, whole: Ended, tiny: Any) -> None:
     with watched.fault(lambda process: os.kill(process, signal.SIGKILL)):
         disturbed = watched.distil(tiny)
     assert_same(disturbed, whole)
-    assert disturbed.seconds < whole.seconds + 10
+    assert_soon(disturbed, whole, lambda: watched.distil(tiny), 10)
 
 
 def test_a_node_is_killed(three: Any, watched: Watched, whole: Ended, tiny: Any) -> None:
@@ -177,7 +185,7 @@ def test_a_node_is_killed(three: Any, watched: Watched, whole: Ended, tiny: Any)
         disturbed = watched.distil(tiny)
     assert len(three.nodes) == 2
     assert_same(disturbed, whole)
-    assert disturbed.seconds < whole.seconds + 10
+    assert_soon(disturbed, whole, lambda: watched.distil(tiny), 10)
 
 
 def test_a_node_is_added(three: Any, watched: Watched, whole: Ended, tiny: Any) -> None:
@@ -205,7 +213,7 @@ def test_a_worker_freezes(three: Any, watched: Watched, whole: Ended, tiny: Any)
         disturbed = watched.distil(tiny, deadline=DEADLINE)
     assert_same(disturbed, whole)
     assert disturbed.again > 0
-    assert disturbed.seconds < whole.seconds + DEADLINE + 10
+    assert_soon(disturbed, whole, lambda: watched.distil(tiny), DEADLINE + 10)
 
 
 def test_a_worker_freezes_while_no_core_is_idle(
@@ -217,7 +225,8 @@ def test_a_worker_freezes_while_no_core_is_idle(
         disturbed = watched.distil(tiny, deadline=DEADLINE)
     assert_same(disturbed, whole)
     assert disturbed.again > 0
-    assert DEADLINE < disturbed.seconds < whole.seconds + DEADLINE + 10
+    assert disturbed.seconds > DEADLINE
+    assert_soon(disturbed, whole, lambda: watched.distil(tiny), DEADLINE + 10)
 
 
 def test_a_raylet_freezes(three: Any, watched: Watched, whole: Ended, tiny: Any) -> None:
@@ -230,7 +239,7 @@ def test_a_raylet_freezes(three: Any, watched: Watched, whole: Ended, tiny: Any)
         disturbed = watched.distil(tiny, deadline=DEADLINE)
     assert_same(disturbed, whole)
     assert disturbed.again > 0
-    assert disturbed.seconds < whole.seconds + DEADLINE + 10
+    assert_soon(disturbed, whole, lambda: watched.distil(tiny), DEADLINE + 10)
 
 
 def test_all_nodes_are_gone(
