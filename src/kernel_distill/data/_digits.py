@@ -1,5 +1,8 @@
 """The data set inside scikit-learn: 1797 handwritten digits, 8x8."""
 
+import gzip
+from importlib.metadata import distribution
+
 import numpy as np
 
 from kernel_distill.data._holdout import hold_out
@@ -15,10 +18,11 @@ def read_digits() -> Raw:
 
     Source: UCI Optical Recognition of Handwritten Digits, test part.
     """
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = (bunch.images / 16).astype(np.float32)[..., None]
-    labels = bunch.target.astype(np.int32)
+    # its file, and not `load_digits`: to import scikit-learn takes longer than all else here
+    file = distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")
+    with gzip.open(str(file), "rt") as text:
+        rows = np.loadtxt(text, delimiter=",", dtype=np.int32)
+    images = (rows[:, :-1].reshape(-1, 8, 8, 1) / 16).astype(np.float32)
+    labels = rows[:, -1]
     test = hold_out(labels, _TEST_SIZE, num_classes=10, seed=0, what="test_size")
     return Raw("digits", "1", images[~test], labels[~test], images[test], labels[test])
