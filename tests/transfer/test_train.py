@@ -15,6 +15,7 @@ from kernel_distill.networks import Network
 from kernel_distill.transfer import Model, State, TrainingSettings, largest_stable_rate, train
 from kernel_distill.transfer import _train as training
 from kernel_distill.transfer._learning_rate import with_l2
+from kernel_distill.transfer._soundness import Rates, require_sound
 
 
 class Linear(Network):
@@ -170,6 +171,18 @@ def test_beyond_the_stable_rate_gradient_descent_diverges(rows):
         else:
             with pytest.raises(kd.NumericalError, match=r"diverged.*largest stable rate is about"):
                 train(LINEAR, images, labels, **options)
+
+
+@pytest.mark.parametrize("last", [2.0, 11.0, np.inf])
+def test_a_loss_that_ends_above_its_beginning_is_told(last):
+    network, rates = kd.networks.named("fc1", width=8), Rates(np.array([0.1, 2.0]), None)
+    losses = np.array([[1.0, 0.5, 0.2], [1.0, 5.0, last]])
+    with pytest.raises(kd.NumericalError, match=r"diverged: its loss was 1, .*rate 2; leave the"):
+        require_sound(losses, network, rates, step=9, last_step=True)
+    if last < 10:  # on the way it may come down again
+        require_sound(losses, network, rates, step=9, last_step=False)
+    losses[1, -1] = 0.9
+    require_sound(losses, network, rates, step=9, last_step=True)
 
 
 def test_the_stable_rate_is_less_with_l2(rows):

@@ -14,6 +14,7 @@ from kernel_distill.transfer import (
     Row,
     TrainingSettings,
     continual,
+    doubts,
     rank_correlations,
     transfer,
 )
@@ -49,8 +50,11 @@ def test_rank_correlation_by_hand():
         replace(row("failed", 0.1, 0.2, 0.3, 0.4), cells=(*full.cells[:3], Failed("diverged"))),
         row("full", 0.1, 0.2, 0.4, 0.3),  # a run of that name
     )
-    doors = ("a", "b", "c", "d")
-    found = rank_correlations(Comparison(doors, (*rows, full)))
+
+    def of(rows):
+        return Comparison(("a", "b", "c", "d"), tuple(rows), seeds=2)
+
+    found = rank_correlations(of((*rows, full)))
     assert [row for row, _ in found] == list(rows)
     assert {row.name: value for row, value in found} == pytest.approx(
         {
@@ -64,14 +68,28 @@ def test_rank_correlation_by_hand():
         }
     )
     constant = replace(full, cells=rows[3].cells)
-    assert rank_correlations(Comparison(doors, (rows[0], constant))) == [(rows[0], None)]
+    assert rank_correlations(of((rows[0], constant))) == [(rows[0], None)]
     other = replace(full, data="fashion")
     with pytest.raises(kd.InputError, match="ranked on one data set; got mnist, fashion"):
-        rank_correlations(Comparison(doors, (rows[0], full, rows[1], other)))
+        rank_correlations(of((rows[0], full, rows[1], other)))
     with pytest.raises(kd.InputError, match="add 'full'"):
-        rank_correlations(Comparison(doors, rows))
+        rank_correlations(of(rows))
     with pytest.raises(kd.InputError, match="three networks or more"):
-        rank_correlations(Comparison(doors, (replace(full, cells=(*full.cells[:2], None, None)),)))
+        rank_correlations(of((replace(full, cells=(*full.cells[:2], None, None)),)))
+
+
+def test_doubts_of_the_ranking():
+    def row(name, *accuracies, baseline=False):
+        cells = tuple(Measured(each, 10) for each in accuracies)
+        return Row(name, "mnist", 10, baseline, cells)
+
+    full = row("full", (0.9, 0.92), (0.5, 0.5), (0.905, 0.925), baseline=True)
+    rows = row("run", (0.8,), (0.6,), (0.9,)), row("random", (0.1,), (0.5,), (0.6,)), full
+    lower, alike = doubts(Comparison(("a", "b", "c"), rows, seeds=2))
+    assert lower.startswith("b reaches less on all images than on those of run: ")
+    assert "do not tell a and c apart" in alike  # 0.91 and 0.915, with deviations of 0.014
+    settled = row("full", (0.9, 0.9), (0.7, 0.71), (0.95, 0.96), baseline=True)
+    assert doubts(Comparison(("a", "b", "c"), (rows[0], settled), seeds=2)) == []
 
 
 @pytest.mark.slow

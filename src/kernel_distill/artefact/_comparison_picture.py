@@ -1,7 +1,7 @@
 """Accuracies of several sets side by side: a row a set, a panel a way to learn from it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from kernel_distill.artefact._style import (
     BLUE,
@@ -18,23 +18,27 @@ from kernel_distill.artefact._style import (
 _ROW, _PANEL = 0.32, 2.7  # inches
 _MOST_NAME = 3.5
 
+_Value = tuple[float, float | None, int]
+
 
 def comparison_picture(
     names: Sequence[str],
     images: Sequence[int],
     doors: Sequence[str],
-    values: Sequence[Sequence[tuple[float, float | None, int] | None]],
+    values: Sequence[Sequence[_Value | str | None]],
     *,
     title: str = "",
 ) -> Any:
     """A dot for each accuracy, a line of one standard deviation to either side, and the number.
+
+    All panels have one scale.
 
     Args:
         names: of the rows, from the top.
         images: how many the set of a row has.
         doors: headings of the panels.
         values: of each row and panel, mean and standard deviation (fractions) and how many images
-            they are of; or None.
+            they are of; or a word in their place; or None.
         title: above the whole.
 
     Returns:
@@ -61,14 +65,20 @@ def comparison_picture(
     if title:
         figure.suptitle(title, x=0.2 / width, y=1 - 0.2 / height, ha="left", size=13, color=INK)
     rows = range(len(names))
+    drawn = [
+        [_drawn(value, count) for value in row] for row, count in zip(values, images, strict=True)
+    ]
+    least, most = _limits([each for row in drawn for each in row if isinstance(each, _Drawn)])
     for column, (axes, door) in enumerate(zip(panels, doors, strict=True)):
-        present = [(row, values[row][column]) for row in rows]
-        for row, value in present:
-            if value is not None:
-                mean, deviation, count = value
-                of = "" if count == images[row] else f" (of {count:,})"
-                _draw(axes, row, 100 * mean, 100 * (deviation or 0.0), of)
-        axes.set_xlim(*_limits([value[:2] for _, value in present if value is not None]))
+        for row in rows:
+            each = drawn[row][column]
+            if isinstance(each, _Drawn):
+                _draw(axes, row, each)
+            elif each is not None:
+                white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+                axes.text(least, row, f" {each}", va="center", size=8, color=SOFT, bbox=white)
+        axes.set_xlim(least, most)
+        axes.set_xticks([tick for tick in axes.get_xticks() if least <= tick <= min(most, 100.0)])
         axes.set_title(
             displayed([shortened(door, 10.0, _PANEL - 0.3)])[0], loc="left", size=10, weight="bold"
         )
@@ -84,13 +94,34 @@ def comparison_picture(
     return figure
 
 
-def _draw(axes: Any, row: int, mean: float, deviation: float, of: str) -> None:
+class _Drawn(NamedTuple):
+    """A dot, in per cent, and the text at the right of its line."""
+
+    mean: float
+    deviation: float
+    text: str
+
+
+def _drawn(value: _Value | str | None, images: int) -> _Drawn | str | None:
+    if value is None or isinstance(value, str):
+        return value
+    mean, deviation, count = value
+    of = "" if count == images else f" (of {count:,})"
+    return _Drawn(100 * mean, 100 * (deviation or 0.0), f"{100 * mean:.1f}{of}")
+
+
+def _draw(axes: Any, row: int, each: _Drawn) -> None:
     axes.errorbar(
-        mean, row, xerr=deviation or None, fmt="o", color=BLUE, markersize=5, elinewidth=1.4
+        *(each.mean, row),
+        xerr=each.deviation or None,
+        fmt="o",
+        color=BLUE,
+        markersize=5,
+        elinewidth=1.4,
     )
     axes.annotate(
-        f"{mean:.1f}{of}",
-        (mean + deviation, row),
+        each.text,
+        (each.mean + each.deviation, row),
         xytext=(6, 0),
         textcoords="offset points",
         va="center",
@@ -99,11 +130,17 @@ def _draw(axes: Any, row: int, mean: float, deviation: float, of: str) -> None:
     )
 
 
-def _limits(values: Sequence[tuple[float, float | None]]) -> tuple[float, float]:
-    """In per cent, with room for the numbers at the right."""
+def _limits(values: Sequence[_Drawn]) -> tuple[float, float]:
+    """In per cent, with room for the texts at the right."""
     if not values:
         return 0.0, 100.0
-    least = min(100 * (mean - (deviation or 0.0)) for mean, deviation in values)
-    most = max(100 * (mean + (deviation or 0.0)) for mean, deviation in values)
-    span = max(most - least, 5.0)
-    return least - 0.08 * span, most + 0.28 * span
+    least = min(each.mean - each.deviation for each in values)
+    span = max(max(each.mean + each.deviation for each in values) - least, 5.0)
+    least -= 0.08 * span
+    # a text that takes a part p of the panel, from x on, ends at x + p (most - least)
+    ends = [
+        (each.mean + each.deviation - part * least) / (1 - part)
+        for each in values
+        if (part := min((text_width(each.text, 8.0) + 0.2) / (0.85 * _PANEL), 0.8))
+    ]
+    return least, max(ends)

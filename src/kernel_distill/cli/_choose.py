@@ -16,6 +16,7 @@ from kernel_distill.cli._show import line, paths, waiting
 from kernel_distill.transfer import (
     TrainingSettings,
     compare,
+    doubts,
     rank_correlations,
     ranked_columns,
     save_comparison,
@@ -88,5 +89,7 @@ class Choose:
         for each in correlations:
             value = each["rank_correlation"]
             line(f"  {each['learned_from']}: {'undefined' if value is None else f'{value:.2f}'}")
+        for doubt in doubts(comparison):
+            line(doubt)
         files = ("table.md", "table.csv", "table.png", "choice.json", "comparison.json")
         paths(self.out, files)

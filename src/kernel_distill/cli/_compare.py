@@ -25,15 +25,17 @@ from kernel_distill.transfer import (
     Failed,
     TrainingSettings,
     compare,
+    legend,
     save_comparison,
     text_table,
 )
 
 
 def show(comparison: Comparison, *, title: str) -> None:
-    """Prints the table, and below it why cells failed."""
+    """Prints the table, and below it what the numbers are, and why cells failed."""
     header, *rows = text_table(comparison)
     table(title, rows, header)
+    line(legend(comparison))
     for row in comparison.rows:
         for door, cell in zip(comparison.doors, row.cells, strict=True):
             if isinstance(cell, Failed):

@@ -24,6 +24,11 @@ class NetworkOptions:
     parameterization: Literal["standard", "ntk"] = "standard"
     """Of the networks that have a kernel."""
 
+    @property
+    def all(self) -> bool:
+        """Whether the usual networks of the field are asked for, and none by its name."""
+        return self.network == ("all",)
+
     def named(self) -> list[Network]:
         """The networks.
 
@@ -32,5 +37,5 @@ class NetworkOptions:
         """
         return [
             networks.named(name, width=self.width, parameterization=self.parameterization)
-            for name in (networks.EVALUATION if self.network == ("all",) else self.network)
+            for name in (networks.EVALUATION if self.all else self.network)
         ]

@@ -7,10 +7,11 @@ import jax
 import tyro
 
 from kernel_distill._errors import InputError, NumericalError
-from kernel_distill.artefact import holds_run
+from kernel_distill.artefact import Distilled, holds_run
 from kernel_distill.cli._distilled import DistilledOptions
 from kernel_distill.cli._networks import FACTORS, NetworkOptions
 from kernel_distill.cli._show import line, paths, progress_bar, table
+from kernel_distill.data import Dataset
 from kernel_distill.networks import Network
 from kernel_distill.transfer import (
     TrainingSettings,
@@ -42,7 +43,8 @@ class TransferCommand:
     """All randomness follows from it."""
 
     out: Path | None = None
-    """Where transfer.json and transfer.png go: by default the run directory."""
+    """Where transfer.json and transfer.png go: by default the run directory. Earlier results of
+    other networks and widths stay there; those of the same are replaced."""
 
     data: DistilledOptions = field(default_factory=DistilledOptions)
 
@@ -54,12 +56,9 @@ class TransferCommand:
             raise InputError("no network to train: name one or more with --network, or all")
         distilled, dataset = self.data.open(self.run_directory)
         check_match(distilled, dataset)
-        for network in chosen:
-            check_training(
-                network, dataset, len(distilled), settings=self.training, seeds=self.seeds
-            )
+        chosen = self._trainable(chosen, distilled, dataset)
         title = f"{len(distilled)} distilled images of {dataset.name}"
-        rows, failures = [], []
+        rows, failures, replaced = [], [], []
         for network in chosen:
             try:
                 with progress_bar(network.name) as report:
@@ -76,20 +75,45 @@ class TransferCommand:
                 failures.append(error)
                 rows.append(_row(network, "failed"))
                 continue
-            save_transfer(out, result, title=title)
+            if save_transfer(out, result, title=title):
+                replaced.append(network.label)
             rows.append(_row(network, *_found(result)))
         header = ("network", "width", "test accuracy", "rate", "l2", "label scale", "time")
         if len(failures) == len(chosen):
-            raise failures[0]
+            raise NumericalError("; ".join(map(str, failures)))
         table(title, rows, header)
         for failure in failures:
             line(str(failure))
+        if replaced:
+            line(f"Earlier results of {', '.join(replaced)} are replaced.")
         line("The accuracies of all seeds, the settings and the curves:")
         paths(out, ("transfer.json", "transfer.png"))
+
+    def _trainable(
+        self, chosen: list[Network], distilled: Distilled, dataset: Dataset
+    ) -> list[Network]:
+        """The networks, of all those that the images and the memory suffice for."""
+        found: list[Network] = []
+        refused: list[str] = []
+        for network in chosen:
+            try:
+                check_training(
+                    network, dataset, len(distilled), settings=self.training, seeds=self.seeds
+                )
+                found.append(network)
+            except InputError as error:
+                if not self.networks.all or len(refused) == len(chosen) - 1:
+                    raise
+                refused.append(f"{network.name} is left out: {error}")
+        for each in refused:
+            line(each)
+        return found
 
     def _folder(self) -> Path:
         if self.seeds < 1:
             raise InputError(f"seeds must be 1 or more; got {self.seeds}")
+        if not self.run_directory.exists():
+            raise InputError(f"{self.run_directory} does not exist: give a run directory or a file")
         if self.out is not None:
             return self.out
         if not holds_run(self.run_directory):

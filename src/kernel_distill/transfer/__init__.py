@@ -4,6 +4,7 @@ from kernel_distill.transfer._baselines import BASELINES as BASELINES
 from kernel_distill.transfer._baselines import NEAREST as NEAREST
 from kernel_distill.transfer._baselines import baseline as baseline
 from kernel_distill.transfer._baselines import nearest_neighbour as nearest_neighbour
+from kernel_distill.transfer._choice import doubts as doubts
 from kernel_distill.transfer._choice import rank_correlations as rank_correlations
 from kernel_distill.transfer._choice import ranked_columns as ranked_columns
 from kernel_distill.transfer._comparison import USUAL_BASELINES as USUAL_BASELINES
@@ -12,6 +13,7 @@ from kernel_distill.transfer._comparison import Failed as Failed
 from kernel_distill.transfer._comparison import Measured as Measured
 from kernel_distill.transfer._comparison import Row as Row
 from kernel_distill.transfer._comparison import compare as compare
+from kernel_distill.transfer._comparison_files import legend as legend
 from kernel_distill.transfer._comparison_files import save_comparison as save_comparison
 from kernel_distill.transfer._comparison_files import text_table as text_table
 from kernel_distill.transfer._continual import Continual as Continual

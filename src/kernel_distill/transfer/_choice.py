@@ -1,5 +1,6 @@
 """Choosing an architecture by training each on a few images in place of all."""
 
+import itertools
 from collections.abc import Sequence
 
 from kernel_distill._errors import InputError
@@ -39,7 +40,7 @@ def rank_correlations(comparison: Comparison) -> list[tuple[Row, float | None]]:
     if len(columns) < 3:
         raise InputError(
             "a ranking needs three networks or more that were trained on all images; got "
-            f"{len(columns)}: lower the factor where trainings diverged"
+            f"{len(columns)}: lower the factor where trainings failed"
         )
     true = _means(ceilings[0], columns)
 
@@ -52,9 +53,46 @@ def rank_correlations(comparison: Comparison) -> list[tuple[Row, float | None]]:
     return [(row, correlation(row)) for row in comparison.rows if row is not ceilings[0]]
 
 
+def doubts(comparison: Comparison) -> list[str]:
+    """Why the ranking by all images may not be the true one, in sentences for people.
+
+    Args:
+        comparison: as for `rank_correlations`.
+    """
+    (ceiling,) = (row for row in comparison.rows if row.baseline and row.name == "full")
+    found = []
+    columns = ranked_columns(ceiling)
+    for column in columns:
+        name, own = comparison.doors[column], _measured(ceiling, column)
+        better = [
+            row.name
+            for row in comparison.rows
+            if isinstance(cell := row.cells[column], Measured) and cell.mean > own.mean
+        ]
+        if better:
+            found.append(
+                f"{name} reaches less on all images than on those of {', '.join(better)}: it is "
+                "not trained to its end. Give more steps or other factors."
+            )
+    for first, second in itertools.combinations(columns, 2):
+        one, other = _measured(ceiling, first), _measured(ceiling, second)
+        if abs(one.mean - other.mean) < max(one.deviation or 0.0, other.deviation or 0.0):
+            found.append(
+                f"All images do not tell {comparison.doors[first]} and {comparison.doors[second]} "
+                "apart: their accuracies differ by less than a deviation. Give more seeds."
+            )
+    return found
+
+
 def ranked_columns(ceiling: Row) -> list[int]:
     """Those that the ceiling went through."""
     return [number for number, cell in enumerate(ceiling.cells) if isinstance(cell, Measured)]
+
+
+def _measured(row: Row, column: int) -> Measured:
+    cell = row.cells[column]
+    assert isinstance(cell, Measured)
+    return cell
 
 
 def _means(row: Row, columns: Sequence[int]) -> list[float]:

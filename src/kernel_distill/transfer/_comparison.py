@@ -81,10 +81,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The table: doors are its columns."""
+    """The table: doors are its columns.
+
+    Attributes:
+        doors: their names.
+        rows: a set each.
+        seeds: how many draws, or trainings, its accuracies are of.
+    """
 
     doors: tuple[str, ...]
     rows: tuple[Row, ...]
+    seeds: int
 
 
 def compare(
@@ -178,6 +185,7 @@ def compare(
             )
             for entrant in entrants
         ),
+        seeds=seeds,
     )
 
 

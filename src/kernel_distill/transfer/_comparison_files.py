@@ -26,7 +26,9 @@ def save_comparison(folder: PathLike, comparison: Comparison, *, title: str = ""
     write_atomically(folder / "table.csv", _csv(comparison).encode())
     values = [
         [
-            (cell.mean, cell.deviation, cell.images) if isinstance(cell, Measured) else None
+            (cell.mean, cell.deviation, cell.images)
+            if isinstance(cell, Measured)
+            else ("failed" if cell else None)
             for cell in row.cells
         ]
         for row in comparison.rows
@@ -56,6 +58,11 @@ def text_table(comparison: Comparison) -> list[tuple[str, ...]]:
     return [header, *rows]
 
 
+def legend(comparison: Comparison) -> str:
+    """What its numbers are."""
+    return f"Mean ± standard deviation of {comparison.seeds} trainings, or draws of a random set."
+
+
 def _text(cell: Measured | Failed | None, row: Row) -> str:
     """The mean with its deviation, and of how many images if not of all of the row."""
     if cell is None:
@@ -76,7 +83,7 @@ def _markdown(comparison: Comparison) -> str:
     lines = (
         " | ".join(text.replace("|", r"\|") for text in line) for line in (header, rule, *rows)
     )
-    return "".join(f"| {line} |\n" for line in lines)
+    return "".join(f"| {line} |\n" for line in lines) + f"\n{legend(comparison)}\n"
 
 
 def _csv(comparison: Comparison) -> str:

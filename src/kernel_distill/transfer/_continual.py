@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from kernel_distill._errors import InputError
+from kernel_distill._errors import InputError, NumericalError
 from kernel_distill.artefact import Distilled, device_description
 from kernel_distill.data import Dataset, Split, numpy_generator, one_hot
 from kernel_distill.networks import Network
@@ -124,16 +124,20 @@ def continual(
         for name, memory in zip(names, memories, strict=True):
             chosen[name].append([])
             for task, classes in enumerate(met):
+                what = f"the {name} memory, seed {seed + 1} of {seeds}, {classes} classes"
                 if report:
-                    report(f"{name}, seed {seed + 1} of {seeds}, {classes} classes")
-                found = transfer(
-                    network,
-                    _met(memory, classes),
-                    _of_classes(data, classes),
-                    settings=settings,
-                    seeds=1,
-                    key=train_key,
-                )
+                    report(what)
+                try:
+                    found = transfer(
+                        network,
+                        _met(memory, classes),
+                        _of_classes(data, classes),
+                        settings=settings,
+                        seeds=1,
+                        key=train_key,
+                    )
+                except NumericalError as error:
+                    raise NumericalError(f"with {what}: {error}") from error
                 accuracies[name][seed, task] = found.mean
                 chosen[name][seed].append(chosen_of(found.settings))
     return Continual(

@@ -15,11 +15,14 @@ FILE_NAME = "transfer.json"
 PICTURE = "transfer.png"
 
 
-def save_transfer(folder: PathLike, transfer: Transfer, *, title: str = "") -> None:
+def save_transfer(folder: PathLike, transfer: Transfer, *, title: str = "") -> bool:
     """Adds a result to the `transfer.json` of a folder, and draws the curves of its set.
 
     An earlier result of the same set and network is replaced; all others stay. The picture shows
     those of this set.
+
+    Returns:
+        Whether there was an earlier one.
 
     Raises:
         DamagedFileError: there is a file of this name that is not what this wrote.
@@ -27,11 +30,13 @@ def save_transfer(folder: PathLike, transfer: Transfer, *, title: str = "") -> N
     """
     path = Path(folder) / FILE_NAME
     entry = transfer.to_json()
+    earlier = read_transfers(folder)
     results = [
         each
-        for each in read_transfers(folder)
+        for each in earlier
         if (each["distilled"], each["network"]) != (entry["distilled"], entry["network"])
     ]
+    replaced = len(results) < len(earlier)
     results.append(entry)
     text = json.dumps({"networks": results}, indent=2, allow_nan=False)
     write_atomically(path, (text + "\n").encode())
@@ -42,6 +47,7 @@ def save_transfer(folder: PathLike, transfer: Transfer, *, title: str = "") -> N
         and (curve := each["curve"])["validation_accuracy"] is not None
     }
     save_picture(Path(folder) / PICTURE, transfer_picture(curves, title=title))
+    return replaced
 
 
 def read_transfers(folder: PathLike) -> list[dict[str, Any]]:

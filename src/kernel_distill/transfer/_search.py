@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from kernel_distill._errors import InputError, NumericalError
-from kernel_distill._settings import Report
+from kernel_distill._settings import Progress, Report
 from kernel_distill.data import Dataset, Split
 from kernel_distill.networks import Network
 from kernel_distill.transfer._learning_rate import with_l2
@@ -35,15 +35,18 @@ def search(
     """Factor, L2 and label scale, of those in the settings, that are best on validation images.
 
     One network is trained for each combination, from the same weights; one whose training diverges
-    is passed over. The test set is no part of this.
+    or dies is passed over. The test set is no part of this.
+
+    Args:
+        report: called at each point of a curve, with the steps of all combinations.
 
     Returns:
         The settings with one of each, the best first, and the validation accuracy of each
-        combination, None where it diverged. Without a choice to make, nothing is trained.
+        combination, None where it failed. Without a choice to make, nothing is trained.
 
     Raises:
         InputError: there is a choice to make, and there are no validation images.
-        NumericalError: all trainings diverge.
+        NumericalError: all trainings fail.
     """
     _check_choice(settings, validation)
     combinations = _combinations(settings)
@@ -53,14 +56,14 @@ def search(
     sound: list[tuple[float, TrainingSettings]] = []
     failure: NumericalError | None = None
     stable: Float[np.ndarray, "seed"] | None = None
-    for combination in combinations:
+    for number, combination in enumerate(combinations):
         alone: dict[str, Any] = {name: (value,) for name, value in combination.items()}
         one = replace(settings, **alone)
         judged: float | None = None
         try:
             trained = train(
                 network, images, labels, settings=one, key=key, validation=validation,
-                stable_rates=stable, report=report,
+                stable_rates=stable, report=_part_of(report, number, len(combinations)),
             )  # fmt: skip
             assert trained.validation_accuracies is not None
             judged = float(trained.validation_accuracies[0, -1])
@@ -71,9 +74,21 @@ def search(
             failure = error
         found.append({**combination, "validation_accuracy": judged})
     if not sound:
-        raise NumericalError(f"the training diverges with all settings; the last: {failure}")
+        raise NumericalError(f"no training of {len(combinations)} settings is sound; {failure}")
     # of equal ones the first: sorting keeps their order
     return [one for _, one in sorted(sound, key=lambda pair: -pair[0])], found
+
+
+def _part_of(report: Report | None, part: int, parts: int) -> Report | None:
+    """What reports as the part of that number, of equally long ones of a whole."""
+    if report is None:
+        return None
+
+    def of_the_whole(progress: Progress) -> None:
+        step = part * progress.steps + progress.step
+        report(replace(progress, step=step, steps=parts * progress.steps))
+
+    return of_the_whole
 
 
 def check_training(

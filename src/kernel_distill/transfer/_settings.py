@@ -12,7 +12,7 @@ from kernel_distill.data import check_augmentations
 @dataclass(frozen=True)
 class TrainingSettings:
     """How to train. The defaults follow the finite networks of Nguyen et al. 2021b (momentum 0.9,
-    cosine, batches of 100, L2 1e-3, factor 1), in fewer steps than their 5,000.
+    cosine, batches of 100, L2 1e-3), in fewer steps than their 5,000.
 
     Raises:
         InputError: a value is out of range, or a name is unknown; before any work.
@@ -52,15 +52,17 @@ class TrainingSettings:
     before it is trained is left in the end. Of several, the best on validation images is taken."""
 
     augment: tuple[str, ...] = ()
-    """What is done at random to the distilled images at every step, by the names of
-    `data.AUGMENTATIONS`."""
+    """What is done at random to the distilled images at every step: flip, shift, rotate, crop,
+    scale, colour, cutout."""
 
     validation_images: int = 500
     """Held-out images on which the curve is measured and settings are chosen."""
 
     def __post_init__(self) -> None:
         for name in ("factor", "l2", "label_scale", "augment"):  # lists, from YAML or a user
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if not isinstance(value := getattr(self, name), (tuple, list)):
+                raise InputError(f"{name} must be a tuple; got {value!r}: write ({value!r},)")
+            object.__setattr__(self, name, tuple(value))
         if self.learning_rate is not None:
             object.__setattr__(self, "factor", (1.0,))  # there is nothing to choose
         for name, known in (

@@ -12,7 +12,7 @@ from kernel_distill._errors import NumericalError
 from kernel_distill.networks import Network
 from kernel_distill.transfer._model import Model, State
 
-_FAR = 10  # times the first loss: that is no training any more
+_FAR = 10  # times the first loss: that is no training any more, whatever comes after it
 _DEAD = 1e-5  # of what the logits should differ by: they do not differ at all
 
 
@@ -29,7 +29,7 @@ class Rates(NamedTuple):
 
     def told(self, seed: int) -> str:
         known = (
-            "leave learning_rate out, and the largest stable one is estimated"
+            "leave the learning rate out, and the largest stable one is estimated"
             if self.stable is None
             else f"the largest stable rate is about {self.stable[seed]:.3g}"
         )
@@ -45,14 +45,17 @@ def require_sound(
     rates: Rates,
     *,
     step: int,
+    last_step: bool,
 ) -> None:
-    """Raises NumericalError where a loss is not finite, or far above where it began.
+    """Raises NumericalError where a loss is not finite, or far above where it began; at the end
+    where it is above that at all: such a network would be tested to no better than chance.
 
     Args:
         losses: up to now.
         network: that is trained.
         rates: of each seed.
         step: of the last losses.
+        last_step: whether the training ends there.
     """
     first, last = losses[:, 0], losses[:, -1]
     if not np.isfinite(first).all():
@@ -60,7 +63,7 @@ def require_sound(
             f"the loss of {network.name} is not finite before the first step: check the scale of "
             "the images and labels"
         )
-    sound = np.isfinite(last) & (last <= _FAR * first)
+    sound = np.isfinite(last) & (last <= (1 if last_step else _FAR) * first)
     if sound.all():
         return
     seed = int(np.argmin(sound))

@@ -9,7 +9,10 @@ from jaxtyping import Float
 def deviation(accuracies: Sequence[float] | Float[np.ndarray, "n"]) -> float | None:
     """The standard deviation (n - 1 in the denominator); None of a single accuracy."""
     values = np.asarray(accuracies)
-    return float(values.std(ddof=1)) if len(values) > 1 else None
+    if len(values) < 2:
+        return None
+    # equal ones: their mean may be another number by rounding
+    return float(values.std(ddof=1)) if np.ptp(values) else 0.0
 
 
 def per_cent(accuracies: Sequence[float] | Float[np.ndarray, "n"]) -> str:

@@ -131,8 +131,9 @@ def train(
     Raises:
         InputError: the images do not fit the network, or the training does not fit memory; for the
             cross-entropy, a label is no distribution.
-        NumericalError: it diverged, or died: a network that predicts the same for all images, as
-            one of ReLUs that are all off, learns nothing any more.
+        NumericalError: it diverged, its loss not finite, far above where it began, or above that at
+            the end; or it died: a network that predicts the same for all images, as one of ReLUs
+            that are all off, learns nothing any more.
     """
     if len(images) != len(labels):
         raise InputError(
@@ -165,8 +166,9 @@ def train(
                 run = _steps_one_by_one if _on_cpu() else _steps_together
                 carry = run(program, carry, constants, group, (points[number - 1], point))
             losses[rows, number] = _losses(program, carry.state, constants)
-            require_sound(losses[rows, : number + 1], network, known, step=point)
-            if point == settings.steps:
+            over = point == settings.steps
+            require_sound(losses[rows, : number + 1], network, known, step=point, last_step=over)
+            if over:
                 some = spread(len(x), _predicted_at_a_time(model))
                 require_alive(model, carry.state, x[some], wanted[some], known)
             metrics = {"loss": float(losses[rows, number].mean())}
