@@ -190,8 +190,9 @@ def test_one_is_killed(whole, processes, tmp_path, command, victim):
 
 @pytest.mark.slow
 def test_a_signal_to_one_stops_both(whole, processes, tmp_path):
-    path, number = tmp_path / "run", signal.SIGTERM
-    both = processes.start_two(*RUNS["kip"], "--out", path)
+    """To either of them; and the second is given another folder, where nothing is."""
+    path, other, number = tmp_path / "run", tmp_path / "other", signal.SIGTERM
+    both = processes.start_two(*RUNS["kip"], "--out", path, others=("--out", other))
     wait_for_step(both[0], path, 10)
     both[1].send_signal(number)
     status, _, err = end(both[1])
@@ -202,20 +203,12 @@ def test_a_signal_to_one_stops_both(whole, processes, tmp_path):
     assert re.search(rf"^stopped; go on with: .*--out {path} --resume$", err, re.MULTILINE)
     saved = Checkpoints(path / "checkpoints").latest()
     assert max((entry["step"] for entry in read_metrics(path)), default=0) <= saved.step
-    assert_ends(processes.start_two("kip", "--out", path, "--resume"))
-    assert_same_run(path, whole("kip"))
-
-
-@pytest.mark.slow
-def test_others_need_not_see_the_files(whole, processes, tmp_path):
-    """The second process is given another folder, where nothing is."""
-    path, other = tmp_path / "run", tmp_path / "other"
-    both = processes.start_two(*RUNS["kip"], "--out", path, others=("--out", other))
-    wait_for_step(both[0], path, 10)
+    resume = ("kip", "--out", path, "--resume")
+    both = processes.start_two(*resume, others=("--out", other))
+    wait_for_step(both[0], path, saved.step + 1)
     both[0].send_signal(signal.SIGINT)
     assert_ends(both, 130)
-    both = processes.start_two(*RUNS["kip"], "--out", path, "--resume", others=("--out", other))
-    assert_ends(both)
+    assert_ends(processes.start_two(*resume, others=("--out", other)))
     assert_same_run(path, whole("kip"))
     assert not other.exists()
 
