@@ -203,11 +203,11 @@ def test_a_signal_to_one_stops_both(whole, processes, tmp_path):
     assert re.search(rf"^stopped; go on with: .*--out {path} --resume$", err, re.MULTILINE)
     saved = Checkpoints(path / "checkpoints").latest()
     assert max((entry["step"] for entry in read_metrics(path)), default=0) <= saved.step
-    resume = ("kip", "--out", path, "--resume")
-    both = processes.start_two(*resume, others=("--out", other))
+    both = processes.start_two("kip", "--out", path, "--resume")
     wait_for_step(both[0], path, saved.step + 1)
     both[0].send_signal(signal.SIGINT)
     assert_ends(both, 130)
+    resume = (*RUNS["kip"], "--out", path, "--resume")  # all is said where no config.yaml is seen
     assert_ends(processes.start_two(*resume, others=("--out", other)))
     assert_same_run(path, whole("kip"))
     assert not other.exists()
