@@ -14,7 +14,7 @@ from kernel_distill.foreign._held import Held
 from kernel_distill.foreign._names import Told, dc_dataset, dc_method, dc_name, kip_name
 from kernel_distill.foreign._npz import kip_npz
 from kernel_distill.foreign._scales import DC, DC_BENCH, Constants
-from kernel_distill.foreign._torch import array_of, pickled, unpickled
+from kernel_distill.foreign._torch import SUFFIXES, array_of, pickled, unpickled
 
 _LAYOUT = '{"data": [[images, labels], ...]}'
 _OWN = _MODEL, _SOFT = "model_images", "soft_labels"  # added here; their programs look away
@@ -71,11 +71,13 @@ def write_dc(content: Content, path: Path) -> tuple[str, ...]:
     `metadata`.
 
     Raises:
-        InputError: the set is a table.
+        InputError: the set is a table, or the path does not end in .pt, by which it is known again.
         MissingExtraError: torch is not installed.
         StorageError: the file could not be written.
     """
     content.require_images("dc")
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"a file of dc is known by its name, which ends in .pt; got {path.name}")
     data, notes = _pt(content, form="dc", main=path.name, constants=DC)
     write_atomically(path, data)
     return notes

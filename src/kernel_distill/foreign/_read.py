@@ -104,7 +104,7 @@ def read(
     shape = dataset.image_shape
     held = held_in(path, kind, image_shape=shape, index=index, own=metadata is not None)
     held = replace(held, images=_channels_last(held.images, shape, path))
-    if held.labels.dtype.kind == "U":
+    if kind == "folder" and held.labels.dtype.kind == "U":  # the names of its folders
         labels = numbered(held.labels.tolist(), dataset.class_names, path)
         held = replace(held, labels=labels)
     if metadata is None:

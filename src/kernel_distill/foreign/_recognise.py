@@ -10,8 +10,7 @@ from kernel_distill.foreign._description import main_of
 from kernel_distill.foreign._folder import classes_of
 from kernel_distill.foreign._parquet import parquet_files
 from kernel_distill.foreign._tfds import is_tfds
-
-TORCH = (".pt", ".pth")
+from kernel_distill.foreign._torch import SUFFIXES
 
 
 def recognised(path: str | Path) -> bool:
@@ -52,7 +51,7 @@ def _kind(path: Path) -> str | None:
         return _kind_of_folder(path)
     if not path.is_file():
         return None
-    if path.suffix.lower() in TORCH:
+    if path.suffix.lower() in SUFFIXES:
         return "torch"
     try:
         with zipfile.ZipFile(path) as file:

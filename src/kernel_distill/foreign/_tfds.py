@@ -131,9 +131,9 @@ def write_tfds(content: Content, folder: Path) -> tuple[str, tuple[str, ...]]:
 @contextlib.contextmanager
 def _unheard() -> Iterator[None]:
     """Without its talk of downloads; what goes wrong it raises."""
-    with io.StringIO() as heard, contextlib.redirect_stdout(heard):
-        with contextlib.redirect_stderr(heard):
-            yield
+    heard = io.StringIO()
+    with contextlib.redirect_stdout(heard), contextlib.redirect_stderr(heard):
+        yield
 
 
 def _examples(path: Path, files: Sequence[Path]) -> list[Any]:

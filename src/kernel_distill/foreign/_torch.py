@@ -13,6 +13,9 @@ from kernel_distill._errors import DamagedFileError, InputError, MissingExtraErr
 from kernel_distill.foreign._held import check_archive, refuse_large
 
 
+SUFFIXES = (".pt", ".pth")
+
+
 class _Nothing:
     """Stands in for what NumPy's numbers are made of: the accuracies in the file are not needed."""
 
