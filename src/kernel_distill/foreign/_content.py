@@ -114,9 +114,9 @@ class Content:
         notes = [f"The images are standardised by mean {_text(mean)} and deviation {_text(std)}."]
         if self.whitened:
             notes.append(
-                "Their whitening is undone, since the tool tests on images that are not whitened: each "
-                "has the training set's average mean and norm, and may teach less. Those that are "
-                "whitened are in model_images."
+                "Their whitening is undone, since the tool tests on images that are not whitened; "
+                "each has the training set's average mean and norm, and may teach less. Those that "
+                "are whitened are in model_images."
             )
         scaled = (natural - np.array(mean)) / np.array(std)
         return scaled.astype(np.float32), tuple(notes)

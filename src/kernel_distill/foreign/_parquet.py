@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from kernel_distill._errors import DamagedFileError, InputError
 from kernel_distill.foreign import _card as card
@@ -106,6 +105,8 @@ def _features(content: Content) -> dict[str, Any]:
 
 
 def _readme(content: Content) -> str:
+    import yaml
+
     licence, title = card.licence(content), card.title(content)
     header = {
         "pretty_name": title,

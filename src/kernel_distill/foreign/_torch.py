@@ -12,7 +12,6 @@ from jaxtyping import Shaped
 from kernel_distill._errors import DamagedFileError, InputError, MissingExtraError
 from kernel_distill.foreign._held import check_archive, refuse_large
 
-
 SUFFIXES = (".pt", ".pth")
 
 
