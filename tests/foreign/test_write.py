@@ -1,6 +1,7 @@
 """Sets written for other tools: what their loaders ask for, and what comes back."""
 
 import csv
+import importlib.util
 import io
 import json
 from pathlib import Path
@@ -213,6 +214,38 @@ def test_dd_ranking(write, torch, cifar10, distilled_of):
     np.testing.assert_allclose(images, expected.transpose(0, 3, 1, 2), atol=1e-5)
     model = torch.load(path / "model_images.pt", weights_only=True)
     np.testing.assert_array_equal(model, in_classes(distilled)[0].transpose(0, 3, 1, 2))
+
+
+def test_dd_ranking_trains_on_it(write, torch, natural, distilled_of):
+    package = importlib.util.find_spec("ddranking")
+    if package is None:
+        pytest.skip("DD-Ranking is not there: pip install --no-deps ddranking==0.2.0")
+
+    def module(name):  # a file by itself: the package as a whole wants torchvision, timm, kornia
+        file = Path(package.submodule_search_locations[0]) / name
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        loaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+        return loaded
+
+    dataset = data.from_arrays(natural.cifar10_images, natural.cifar10_labels, name="cifar10")
+    path = write("dd-ranking", distilled_of(dataset, per_class=1))
+    images, labels = (
+        torch.load(path / name, weights_only=True) for name in ("images.pt", "labels.pt")
+    )
+    torch.manual_seed(0)
+    network = module("utils/networks.py").ConvNet(
+        3, 10, 16, 3, "relu", "instancenorm", "avgpooling", im_size=(32, 32)
+    )
+    loss = module("loss/mse_gt.py").MSEGTLoss(mse_weight=1.0, ce_weight=0.0)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+    losses = []
+    for _ in range(20):
+        losses.append(loss(network(images), labels, labels))
+        optimiser.zero_grad()
+        losses[-1].backward()
+        optimiser.step()
+    assert losses[-1] < 0.5 * losses[0]
 
 
 def test_parquet(write, distilled, digits):

@@ -20,6 +20,10 @@ _LAYOUT = '{"data": [[images, labels], ...]}'
 _OWN = _MODEL, _SOFT = "model_images", "soft_labels"  # added here; their programs look away
 _METADATA = "metadata"
 
+# justincui03/dc_benchmark, data_loader/kip_data_loader.py: by data set the architecture in the one
+# name that it looks for
+_KIP_LOADER = {"cifar10": "convnet3", "cifar100": "convnet"}
+
 
 def read_dc(path: Path, *, index: int, own: bool) -> Held:
     """One of the sets in a file `{"data": [[images, labels], ...]}`.
@@ -117,11 +121,12 @@ def write_dc_bench(content: Content, folder: Path) -> tuple[str, tuple[str, ...]
             f"Its --method kip looks for {loaded} alone: that file has the whitened images and the "
             "labels of this set, whatever else its name says.",
         )
+    else:
+        notes += (
+            f"DC-BENCH learns of a new method by its docs/new_method.md: with {method} in place of "
+            "DC, its DCDataLoader reads this folder.",
+        )
     return (place / name).relative_to(folder).as_posix(), notes
-
-
-# data_loader/kip_data_loader.py: by data set the architecture in the one name it looks for
-_KIP_LOADER = {"cifar10": "convnet3", "cifar100": "convnet"}
 
 
 def _pt(
