@@ -140,22 +140,28 @@ def test_metadata_that_are_not_whole(distilled, digits, tmp_path):
     foreign.write(distilled, path, format="png")
     file = path / "metadata.json"
     whole = json.loads(file.read_text())
+    export = whole["export"]
     wrong = [
-        {},
-        {"export": []},
+        {"export": {}},
+        {"export": export},
         whole | {"preprocessing": {"recipe": {}}},
+        whole | {"preprocessing": {"recipe": {"preprocessing": "zca"}}},
         whole | {"dataset": {"name": 3, "class_names": []}},
         whole | {"dataset": {"name": "digits", "class_names": [1, 2]}},
-        whole | {"export": {"format": "png", "main": ".", "files": 3}},
+        whole | {"export": export | {"files": 3}},
+        whole | {"format_version": "1"},
     ]
-    texts = [json.dumps({"export": 1} | each) for each in wrong] + ['{"export": ', "[" * 100000]
-    for text in texts:
-        file.write_text(text if "export" in text else text + '"export"')
+    mark = '{"export": {'
+    for text in (*map(json.dumps, wrong), mark, file.read_text()[:-9], mark + '"a":[' * 100000):
+        file.write_text(text)
         with pytest.raises(DamagedFileError, match="not those of an export, or not whole"):
             foreign.read(path, digits)
     file.write_text(json.dumps(whole | {"format_version": 99}))
     with pytest.raises(InputError, match="has format version 99"):
         foreign.read(path, digits)
+    file.write_text('{"export": "another tool"}')  # whose folder is one of others
+    with pytest.raises(InputError, match="--preprocessing"):
+        foreign.load_data(path)
 
 
 def test_labels_beside_pictures(distilled, digits, tmp_path):

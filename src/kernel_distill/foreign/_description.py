@@ -13,6 +13,7 @@ from kernel_distill.artefact import FORMAT_VERSION
 from kernel_distill.foreign._held import leads_out
 
 FILE_NAME = "metadata.json"
+_MARK = b'"export": {'
 _LARGEST = 2**24  # bytes; a thousand class names take some ten thousand
 _RECIPE = {"validation_size", "split_seed", "image_size", "preprocessing", "test_held_out"}
 _WHITENINGS = ("zca", "whiten")
@@ -84,7 +85,7 @@ def described(folder: Path) -> dict[str, Any] | None:
     if not file.is_file() or file.stat().st_size > _LARGEST:
         return None
     text = file.read_bytes()
-    if b'"export"' not in text:  # another tool's file of that name
+    if _MARK not in text:  # another tool's file of that name
         return None
     metadata = parsed(text, file)
     for name in (metadata["export"]["main"], *metadata["export"]["files"]):
@@ -110,9 +111,6 @@ def description_of(path: Path) -> dict[str, Any] | None:
     Args:
         path: as `main_of` gives it.
     """
-    folders = [path] if path.is_dir() else list(path.parents)[:4]  # METHOD/DATASET/IPCn/file
-    for folder in folders:
-        metadata = described(folder)
-        if metadata is not None and folder / metadata["export"]["main"] == path:
-            return metadata
-    return None
+    folder = path if path.is_dir() else path.parent
+    metadata = described(folder)
+    return metadata if metadata and folder / metadata["export"]["main"] == path else None
