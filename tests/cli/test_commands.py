@@ -278,7 +278,7 @@ def test_export_undoes_whitening(cli, own, tmp_path):
 def test_every_format_is_explained(cli):
     text = cli("export", "--help").out
     for form in kd.foreign.FORMATS:
-        assert re.search(rf"│ +{form}: ", text), form
+        assert re.search(rf"^[ │]+{form}: ", text, re.MULTILINE), form
     assert set(get_args(get_type_hints(Export)["format"])) == set(kd.foreign.FORMATS)
 
 

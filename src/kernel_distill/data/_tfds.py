@@ -113,6 +113,8 @@ def _builder(tfds: Any, name: str, data_dir: str | None) -> Any:
     except tfds.core.DatasetNotFoundError as error:
         raise unknown_data_set(name, data_dir=data_dir) from error
     except (ValueError, AssertionError, TypeError) as error:
+        if "Parsing builder name" in str(error):  # "own data", of a file that has moved
+            raise unknown_data_set(name, data_dir=data_dir) from error
         raise InputError(f"data set {name!r}: {error}") from error
 
 
