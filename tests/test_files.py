@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from kernel_distill._errors import StorageError
-from kernel_distill._files import storage_error, write_atomically
+from kernel_distill._files import (
+    folder_atomically,
+    remove_unfinished,
+    storage_error,
+    write_atomically,
+)
 from kernel_distill.artefact import Distilled, Run, package_versions
 
 # The limit on the size of a file is a real one of the system: writes stop in their middle.
@@ -125,3 +130,51 @@ def test_versions_are_those_installed():
     assert versions["numpy"] == np.__version__
     assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
     assert "scikit_learn" in versions
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "above" / "folder"
+    for content in ("first", "second"):
+        with folder_atomically(path) as folder:
+            (folder / "inner").mkdir()
+            (folder / "inner" / content).write_text(content)
+            assert content == "first" or (path / "inner" / "first").exists()
+
+    def fails(target, error):
+        with folder_atomically(target) as folder:
+            (folder / "half").write_text("half")
+            raise error
+
+    for target in (path, path.with_name("other")):
+        with pytest.raises(ZeroDivisionError):
+            fails(target, ZeroDivisionError())
+        with pytest.raises(StorageError, match=r"could not write .*: the disk is full"):
+            fails(target, OSError(28, "full"))
+    assert [file.name for file in path.parent.iterdir()] == ["folder"]
+    assert [file.name for file in path.rglob("*")] == ["inner", "second"]
+
+
+def test_the_folder_of_before_is_back_where_the_new_one_cannot_take_its_name(tmp_path, monkeypatch):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "of before").write_text("")
+    rename = os.rename
+
+    def fails(source, target):
+        if target == path and not (source / "of before").exists():
+            raise OSError(5, "broken")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fails)
+    with pytest.raises(StorageError), folder_atomically(path):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+    assert [file.name for file in path.iterdir()] == ["of before"]
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    (tmp_path / ".export.00000000.writing").mkdir()
+    (tmp_path / ".export.00000000.writing" / "half").write_text("")
+    (tmp_path / ".file.00000000.writing").write_text("")
+    remove_unfinished(tmp_path)
+    assert not list(tmp_path.iterdir())

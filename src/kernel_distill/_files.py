@@ -1,9 +1,11 @@
-"""Files that are there whole or not at all."""
+"""Files and folders that are there whole or not at all."""
 
 import contextlib
 import errno
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from kernel_distill._errors import StorageError
@@ -47,7 +49,7 @@ def write_atomically(path: PathLike, data: bytes) -> None:
     """
     path = Path(path)
     # not tempfile.mkstemp: its files can be read by nobody else, and would stay so
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
+    temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "xb") as file:
@@ -61,16 +63,57 @@ def write_atomically(path: PathLike, data: bytes) -> None:
         if isinstance(error, OSError):
             raise storage_error(path, error) from error
         raise
-    _sync_folder(path.parent)
+    _sync(path.parent)
+
+
+@contextlib.contextmanager
+def folder_atomically(path: PathLike) -> Iterator[Path]:
+    """A new folder to write to, which takes the name `path` when the block ends well.
+
+    Where the block raises, nothing of it is left. What `path` was before is replaced as a whole,
+    and is whole until then.
+
+    Args:
+        path: the folder; those above it are made.
+
+    Yields:
+        An empty folder beside it.
+
+    Raises:
+        StorageError: the disk is full, the folder cannot be written to, ...
+    """
+    path = Path(path)
+    temporary, before = _beside(path), _beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.rglob("*"):
+            _sync(file)
+        if path.exists():  # a folder does not take the place of one with files in it
+            os.rename(path, before)
+        os.rename(temporary, path)
+    except BaseException as error:
+        if before.exists() and not path.exists():
+            os.rename(before, path)
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and not isinstance(error, StorageError):
+            raise storage_error(path, error) from error
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+    _sync(path.parent)
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in `folder`.
+    """Remove the temporary files and folders that killed processes left in `folder`.
 
     Only for the one process that writes there: it would take the files of another from under it.
     """
     for path in folder.glob(f".*{_SUFFIX}"):
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def is_unfinished(path: Path) -> bool:
@@ -78,11 +121,15 @@ def is_unfinished(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(_SUFFIX)
 
 
-def _sync_folder(folder: Path) -> None:
-    # the new name itself survives a power cut; file systems that have no such call (some network
-    # ones) are none the worse for it
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
+
+
+def _sync(path: Path) -> None:
+    # of a folder: a new name in it survives a power cut; file systems that have no such call (some
+    # network ones) are none the worse for it
     with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 from dataclasses import fields
+from typing import get_args, get_type_hints
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ import yaml
 import kernel_distill as kd
 from kernel_distill.artefact import Run
 from kernel_distill.cli import _transfer as transfer_command
+from kernel_distill.cli._export import Export
 from kernel_distill.cli._main import _parse
 from kernel_distill.kernels import named
 
@@ -229,6 +231,55 @@ def test_export(cli, kip_run, tmp_path):
     assert target.read_text() == "something of the user's own"
     assert cli("export", path, "--out", target, "--overwrite").status == 0
     assert target.read_bytes() == (path / "distilled.npz").read_bytes()
+
+
+def test_export_and_import(cli, kip_run, tmp_path):
+    path, _ = kip_run
+    own = kd.load(path)
+    for form in ("npz-kip", "parquet", "png"):
+        out, again = tmp_path / form, tmp_path / f"{form}.npz"
+        outcome = cli("export", path, "--format", form, "--out", out)
+        if form == "npz-kip":
+            step = own.metadata["step"]
+            assert (out / f"fc1_ssize20_nozca_l_noaug_ckpt{step}.npz").exists()
+        assert (outcome.status, outcome.err) == (0, "")
+        assert outcome.out.startswith(f"{out}: 20 images [8, 8, 1]\n")
+        # nothing is asked for: the export tells all
+        imported = cli("import", out, "--out", again)
+        assert (imported.status, imported.err) == (0, "")
+        assert f"exported as {form}: 20 images of digits" in imported.out
+        np.testing.assert_array_equal(kd.load(again).labels, own.labels)
+        if form != "png":
+            np.testing.assert_array_equal(kd.load(again).images, own.images)
+    assert "8 bits" in outcome.out  # what pictures do not hold
+    refused = cli("export", path, "--format", "png", "--out", tmp_path / "parquet")
+    assert refused.status == 1
+    assert "exists: choose another --out, or give --overwrite" in refused.err
+    replaced = cli("export", path, "--format", "png", "--out", tmp_path / "parquet", "--overwrite")
+    assert (replaced.status, replaced.err) == (0, "")
+    assert not (tmp_path / "parquet" / "data").exists()
+
+
+def test_export_undoes_whitening(cli, own, tmp_path):
+    path, lone = tmp_path / "run", tmp_path / "lone.npz"
+    options = ("--dataset", own, "--preprocessing", "whiten", "--validation-size", 0)
+    assert cli("kip", *options, "--out", path, *QUICK).status == 0
+    shutil.copy(path / "distilled.npz", lone)
+    for source, said in ((path, ()), (lone, ("--dataset", own))):
+        out = tmp_path / f"{source.name} png"
+        outcome = cli("export", source, "--format", "png", "--out", out, *said)
+        assert (outcome.status, outcome.err) == (0, "")
+        assert (out / "contact_sheet.png").exists()
+    refused = cli("export", lone, "--format", "png", "--out", tmp_path / "other")
+    assert refused.status == 1
+    assert "--dataset" in refused.err
+
+
+def test_every_format_is_explained(cli):
+    text = cli("export", "--help").out
+    for form in kd.foreign.FORMATS:
+        assert re.search(rf"^[ │]+{form}: ", text, re.MULTILINE), form
+    assert set(get_args(get_type_hints(Export)["format"])) == set(kd.foreign.FORMATS)
 
 
 def test_env(cli):

@@ -12,10 +12,10 @@ from kernel_distill._errors import InputError, UnknownNameError
 
 @pytest.fixture(scope="module")
 def tfds():
-    from kernel_distill.data._tfds import _import, _quietly
+    from kernel_distill._tensorflow import import_tfds, quietly
 
-    with _quietly():
-        return _import()
+    with quietly():
+        return import_tfds()
 
 
 # the numbers of each class, the first labels and the sum of the first image's pixels as
@@ -231,9 +231,10 @@ def test_reading_is_quiet_and_leaves_the_gpu_alone(tfds, tmp_path):
 PREPARE = """
 import sys
 import numpy as np
+from kernel_distill._tensorflow import import_tfds, quietly
 from kernel_distill.data import _tfds
-with _tfds._quietly():
-    tfds = _tfds._import()
+with quietly():
+    tfds = import_tfds()
 
 class Slow(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")

@@ -9,7 +9,7 @@ import pytest
 
 # loaded when they are first used
 HEAVY = {
-    *("PIL", "flax", "matplotlib", "neural_tangents", "optax", "ray", "rich", "scipy"),
+    *("PIL", "flax", "matplotlib", "neural_tangents", "optax", "pyarrow", "ray", "rich", "scipy"),
     *("sklearn", "tensorflow", "tensorflow_datasets", "torch", "tyro", "yaml"),
 }
 

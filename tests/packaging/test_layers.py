@@ -8,7 +8,10 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "src" / "kernel_distill"
 
 # what each part may import, besides the bottom and itself
-BOTTOM = {"_errors", "_files", "_settings", "_interrupt", "_hosts", "_memory", "_npz"}
+BOTTOM = {
+    *("_errors", "_files", "_settings", "_interrupt", "_hosts", "_memory", "_npz"),
+    "_tensorflow",
+}
 ALLOWED: dict[str, set[str]] = {
     "_errors": set(),
     "_files": set(),
@@ -17,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "_hosts": set(),
     "_memory": set(),
     "_npz": set(),
+    "_tensorflow": set(),
     "data": set(),
     "artefact": set(),
     "kernels": set(),

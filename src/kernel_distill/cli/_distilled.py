@@ -7,7 +7,7 @@ from kernel_distill import data, foreign
 from kernel_distill._errors import InputError
 from kernel_distill.artefact import Distilled, holds_run, load, read_config
 from kernel_distill.cli._show import line, waiting
-from kernel_distill.data import Dataset
+from kernel_distill.data import Dataset, Preprocessing
 
 
 @dataclass(frozen=True)
@@ -41,27 +41,14 @@ class DistilledOptions:
         if foreign.recognised(path):
             return self._of_others(path, index)
         distilled = load(path)
-        if "recipe" not in distilled.metadata.get("preprocessing", {}):
-            raise InputError(
-                f"{path} does not say how its images were preprocessed, and on images that are not "
-                "preprocessed alike nothing that it teaches is right: take an artefact whose "
-                "metadata have 'preprocessing'"
-            )
+        _check_recipe(path, distilled)
         name = distilled.metadata["preprocessing"]["name"]
         if self.preprocessing not in (None, name):
             raise InputError(
                 f"the images of {path} are preprocessed by {name!r}, as it says itself; got "
                 f"preprocessing={self.preprocessing!r}. Leave that out."
             )
-        config = read_config(path / "config.yaml") if holds_run(path) else {}
-        whitening = path / "preprocessing.npz"
-        dataset = data.load_again(
-            distilled.metadata,
-            dataset=self.dataset or config.get("dataset"),
-            data_dir=self.data_dir or config.get("data_dir"),
-            whitening=whitening if whitening.is_file() else None,
-        )
-        return distilled, dataset
+        return distilled, _data_again(path, distilled, self.dataset, self.data_dir)
 
     def _of_others(self, path: Path, index: int) -> tuple[Distilled, Dataset]:
         with waiting(f"loading and preprocessing the data of {path}"):
@@ -74,3 +61,59 @@ class DistilledOptions:
         distilled = foreign.read(path, dataset, preprocessing=self.preprocessing, index=index)
         line(foreign.describe(distilled))
         return distilled, dataset
+
+
+@dataclass(frozen=True)
+class WhitenedOptions:
+    """Where the data are, for a set of whitened images without the preprocessing.npz of its run."""
+
+    dataset: str | None = None
+    """To undo the whitening of a lone .npz: where the data are now, if a file or folder of them has
+    moved."""
+
+    data_dir: str | None = None
+    """The same of what TensorFlow Datasets keeps."""
+
+    def preprocessing_of(self, path: Path, distilled: Distilled) -> Preprocessing:
+        """That the images went through, and can be brought back from.
+
+        The data set is loaded only where the images are whitened and the matrix is not at hand.
+
+        Args:
+            path: a run directory, or a distilled .npz.
+            distilled: what was loaded from there.
+
+        Raises:
+            InputError, DamagedFileError: as `Preprocessing.from_metadata`, `data.load_again`.
+        """
+        _check_recipe(path, distilled)
+        file = path / "preprocessing.npz"
+        preprocessing = Preprocessing.from_metadata(
+            distilled.metadata["preprocessing"], whitening=file if file.is_file() else None
+        )
+        if preprocessing.invertible:
+            return preprocessing
+        with waiting(f"whitening the data of {path} again, to undo it"):
+            return _data_again(path, distilled, self.dataset, self.data_dir).preprocessing
+
+
+def _check_recipe(path: Path, distilled: Distilled) -> None:
+    if "recipe" not in distilled.metadata.get("preprocessing", {}):
+        raise InputError(
+            f"{path} does not say how its images were preprocessed, and on images that are not "
+            "preprocessed alike nothing that it teaches is right: take an artefact whose "
+            "metadata have 'preprocessing'"
+        )
+
+
+def _data_again(
+    path: Path, distilled: Distilled, dataset: str | None, data_dir: str | None
+) -> Dataset:
+    config = read_config(path / "config.yaml") if holds_run(path) else {}
+    whitening = path / "preprocessing.npz"
+    return data.load_again(
+        distilled.metadata,
+        dataset=dataset or config.get("dataset"),
+        data_dir=data_dir or config.get("data_dir"),
+        whitening=whitening if whitening.is_file() else None,
+    )

@@ -16,15 +16,17 @@ from kernel_distill.cli._show import line
 class Import:
     """Write a distilled set of others as a file of this project's own.
 
-    Read are the .npz of KIP's release, of RFAD and others with images and labels, the .pt of DC,
-    DSA and DM (with pip install 'kernel-distill[torch]'), and folders with a folder of PNG or JPEG
-    images a class. Images of floats are taken as preprocessed, those of 8 bits as natural.
+    Read are the .npz of KIP's release, of RFAD and others with images and labels; the .pt of DC,
+    DSA and DM, and folders of DD-Ranking (with pip install 'kernel-distill[torch]'); folders with a
+    folder of PNG or JPEG images a class, of TensorFlow Datasets, and of Parquet files. Images of
+    floats are taken as preprocessed, those of 8 bits as natural. What export has written tells all
+    that it was.
 
     For example: kernel-distill import dsa.pt --dataset cifar10 --preprocessing dc --out dsa.npz
     """
 
     file: tyro.conf.Positional[Path]
-    """The file, or the folder of images."""
+    """The file or folder."""
 
     out: Path
     """The file to write."""

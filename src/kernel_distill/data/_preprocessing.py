@@ -86,6 +86,11 @@ class Preprocessing:
         """The whitening matrix, where there is one and it is known."""
         return next((step.matrix for step in self.steps if isinstance(step, Whiten)), None)
 
+    @property
+    def invertible(self) -> bool:
+        """Whether `invert` can be called: nothing is whitened, or the matrix is known."""
+        return self.name not in WHITENINGS or self.whitening is not None
+
     def apply(self, images: Num[np.ndarray, "n *shape"]) -> Float32[np.ndarray, "n *shape"]:
         """Natural images as the model takes them.
 
@@ -114,8 +119,18 @@ class Preprocessing:
     ) -> Float32[np.ndarray, "n *shape"]:
         """The model's images as a person wants to see them, clipped to [0, 1]; tables in full.
 
+        Raises:
+            InputError: as `invert`.
+        """
+        undone = self.invert(images)
+        is_table = len(self.image_shape) == 1
+        return undone if is_table else np.clip(undone, 0, 1)
+
+    def invert(self, images: Float[np.ndarray, "n *shape"]) -> Float32[np.ndarray, "n *shape"]:
+        """The model's images on the scale of natural ones, some pixels of which may lie outside it.
+
         Whitening is undone and every image gets the training set's average mean and norm; its own
-        are lost. Standardisation is undone exactly, up to the clipping.
+        are lost. Standardisation is undone exactly.
 
         Raises:
             InputError: another shape, or the whitening matrix is not known.
@@ -124,8 +139,7 @@ class Preprocessing:
         undone = reduce(
             lambda block, step: step.undo(block), reversed(self.steps), images.astype(np.float64)
         )
-        is_table = len(self.image_shape) == 1
-        return (undone if is_table else np.clip(undone, 0, 1)).astype(np.float32)
+        return undone.astype(np.float32)
 
     def to_metadata(self) -> dict[str, Any]:
         """All but the whitening matrix, for JSON; `from_metadata` reads it."""

@@ -1,10 +1,7 @@
 """Image classification sets of TensorFlow Datasets, by name."""
 
 import contextlib
-import logging
 import os
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +10,13 @@ import filelock
 import numpy as np
 
 from kernel_distill._errors import InputError, unknown_name
+from kernel_distill._tensorflow import import_tfds, quietly
 from kernel_distill.data._memory import require_memory
 from kernel_distill.data._resize import resize
 from kernel_distill.data._source import Raw
 
 _TEST_SPLITS = ("test", "validation", "valid", "val")
 _BATCH = 1024
-_CHATTY = ("absl", "urllib3")
 
 
 def read_tfds(name: str, *, data_dir: str | None, image_size: int | None) -> Raw:
@@ -38,8 +35,8 @@ def read_tfds(name: str, *, data_dir: str | None, image_size: int | None) -> Raw
         InputError: it could not be prepared (no network, say), is not an image classification
             set, or its images differ in size and `image_size` is None.
     """
-    with _quietly():
-        tfds = _import()
+    with quietly():
+        tfds = import_tfds()
         data_dir = _folder_of_sets(data_dir)
         builder = _prepared(tfds, name, data_dir)
         image_key, label_key = _keys(builder, name, tfds)
@@ -74,9 +71,9 @@ def read_tfds(name: str, *, data_dir: str | None, image_size: int | None) -> Raw
 
 def known_names(*, data_dir: str | None) -> set[str]:
     """Every name that TensorFlow Datasets knows, and those prepared in `data_dir`."""
-    with _quietly():
+    with quietly():
         data_dir = _folder_of_sets(data_dir)
-        names = set(_import().list_builders(with_community_datasets=False))
+        names = set(import_tfds().list_builders(with_community_datasets=False))
     if data_dir and os.path.isdir(data_dir):
         names |= {entry.name for entry in os.scandir(data_dir) if entry.is_dir()}
     return names - {"downloads"}
@@ -90,58 +87,6 @@ def unknown_data_set(name: str, *, data_dir: str | None) -> InputError:
         hint="Any image classification set of TensorFlow Datasets is taken, a path to an .npz or "
         ".csv file, or to a folder with a folder a class (write ./NAME for one right here).",
     )
-
-
-def _import() -> Any:
-    """tensorflow_datasets, with TensorFlow kept off the GPU, whose memory JAX wants for itself."""
-    with _stderr_held_back() if "tensorflow" not in sys.modules else contextlib.nullcontext():
-        import tensorflow as tf
-        import tensorflow_datasets as tfds
-
-        # fails only where the user's own program has started TensorFlow on the GPU already
-        with contextlib.suppress(RuntimeError):
-            tf.config.set_visible_devices([], "GPU")
-    return tfds
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without TensorFlow's start-up lines, its search for Google credentials, a line a retry."""
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "NO_GCE_CHECK": "true"}
-    added = {key: value for key, value in quiet.items() if key not in os.environ}
-    levels = {logging.getLogger(name): logging.getLogger(name).level for name in _CHATTY}
-    os.environ.update(added)
-    for logger in levels:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in levels.items():
-            logger.setLevel(level)
-        for key in added:
-            os.environ.pop(key, None)
-
-
-@contextlib.contextmanager
-def _stderr_held_back() -> Iterator[None]:
-    """Keep what C++ libraries write to stderr, which no setting stops, unless there is an error."""
-    try:
-        stderr = os.dup(2)
-    except OSError:  # a process without stderr
-        yield
-        return
-    with tempfile.TemporaryFile() as held_back:
-        sys.stderr.flush()
-        os.dup2(held_back.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held_back.seek(0)
-            os.write(stderr, held_back.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def _folder_of_sets(data_dir: str | None) -> str | None:
@@ -168,6 +113,8 @@ def _builder(tfds: Any, name: str, data_dir: str | None) -> Any:
     except tfds.core.DatasetNotFoundError as error:
         raise unknown_data_set(name, data_dir=data_dir) from error
     except (ValueError, AssertionError, TypeError) as error:
+        if "Parsing builder name" in str(error):  # "own data", of a file that has moved
+            raise unknown_data_set(name, data_dir=data_dir) from error
         raise InputError(f"data set {name!r}: {error}") from error
 
 

@@ -1,15 +1,25 @@
 """A folder with a folder of PNG or JPEG images a class."""
 
+import csv
+import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from kernel_distill._errors import DamagedFileError, InputError
+from kernel_distill.foreign._content import Content
 from kernel_distill.foreign._held import Held, refuse_large
+from kernel_distill.foreign._pictures import CHANNELS, pixels, png, require_image_shape
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
-_EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA")
+_LABELS = "labels.csv"
+_SHEET = "contact_sheet.png"
+_CELL = 64  # dots that an image of the contact sheet takes, at least
+_NAME = re.compile(r"\w[\w .+-]{0,60}")  # that any file system takes for a folder
+_EIGHT_BITS = "Pictures have 8 bits: the images that the model takes are rounded and clipped in it."
 
 
 def classes_of(path: Path) -> list[Path]:
@@ -21,30 +31,26 @@ def classes_of(path: Path) -> list[Path]:
     ]
 
 
-def read_folder(path: Path, *, image_shape: tuple[int, ...]) -> Held:
+def read_folder(path: Path, *, image_shape: tuple[int, ...], own: bool) -> Held:
     """The images, as uint8, with the names of their folders as labels.
-
-    Grey images may be stored as RGB with equal channels, as torchvision does.
 
     Args:
         path: the folder.
-        image_shape: (height, width, channel) that they must have: looked at in a file's header,
-            before its pixels are read.
+        image_shape: (height, width, channel) that they must have.
+        own: take the labels, and the order, of the labels.csv that an export wrote.
 
     Raises:
-        InputError: an image of another size, coloured ones of a grey data set, or not 8 bits.
-        DamagedFileError: a file is no whole image.
+        InputError: as `pixels`; or labels.csv has other images than there are.
+        DamagedFileError: a file is no whole image, or labels.csv is not whole.
     """
-    if len(image_shape) != 3:
-        raise InputError(
-            f"{path} holds images; the data set is a table with rows of shape {image_shape}. Give "
-            "the data set that they were distilled from."
-        )
-    folders = classes_of(path)
-    files = [(file, folder.name) for folder in folders for file in _files(folder)]
+    require_image_shape(image_shape, path)
+    files = [file for folder in classes_of(path) for file in _files(folder)]
     refuse_large(len(files) * int(np.prod(image_shape)), path)
-    images = np.stack([_image(file, image_shape) for file, _ in files])
-    return Held(images, np.array([name for _, name in files]), "a folder of images")
+    labels = np.array([file.parent.name for file in files])
+    if own:
+        files, labels = _labelled(path, files)
+    images = np.stack([pixels(file, image_shape, place=str(file)) for file in files])
+    return Held(images, labels, "a folder of images")
 
 
 def numbered(labels: Sequence[str], class_names: Sequence[str], path: Path) -> np.ndarray:
@@ -68,40 +74,83 @@ def numbered(labels: Sequence[str], class_names: Sequence[str], path: Path) -> n
     return np.array([number[label] for label in labels], np.int32)
 
 
+def write_folder(content: Content, folder: Path) -> tuple[str, tuple[str, ...]]:
+    """A folder a class with a PNG an image, on natural scale; labels.csv; a contact sheet.
+
+    Folders are named after the classes where a file system takes all their names, else by their
+    numbers. labels.csv has a row an image: its file, its class, and its label, a column a class.
+
+    Raises:
+        InputError: the set is a table, or its images are neither grey nor RGB.
+    """
+    content.require_images("png", channels=CHANNELS)
+    names = content.class_names
+    if len({name.lower() for name in names}) < len(names) or not all(map(_NAME.fullmatch, names)):
+        names = [str(index) for index in range(len(names))]
+    table = io.StringIO()
+    rows = csv.writer(table)
+    rows.writerow(["file", "class", *content.class_names])
+    for index, (image, label, class_) in enumerate(
+        zip(content.natural, content.distilled.labels, content.classes.tolist(), strict=True)
+    ):
+        file = folder / names[class_] / f"{index:05}.png"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(png(image))
+        # NumPy's shortest text of a float32 gives the same number back
+        numbers = [str(number) for number in label]
+        rows.writerow([f"{names[class_]}/{file.name}", content.class_names[class_], *numbers])
+    (folder / _LABELS).write_text(table.getvalue(), encoding="utf-8")
+    (folder / _SHEET).write_bytes(png(contact_sheet(content.natural, content.classes)))
+    return ".", (_EIGHT_BITS, f"{_LABELS} has the labels in full.")
+
+
+def contact_sheet(
+    images: UInt8[np.ndarray, "s h w c"], classes: np.ndarray
+) -> UInt8[np.ndarray, "height width c"]:
+    """All images on one sheet, a row of each class, or more rows where there are many."""
+    height, width, channel = images.shape[1:]
+    grow = -(-_CELL // max(height, width))
+    gap = max(2, grow * width // 16)
+    rows = [np.flatnonzero(classes == class_) for class_ in np.unique(classes)]
+    across = min(max(map(len, rows)), max(10, round(len(images) ** 0.5)))
+    rows = [row[start : start + across] for row in rows for start in range(0, len(row), across)]
+    pitch = grow * height + gap, grow * width + gap
+    sheet = np.full((len(rows) * pitch[0] + gap, across * pitch[1] + gap, channel), 255, np.uint8)
+    for row, members in enumerate(rows):
+        for column, member in enumerate(members):
+            top, left = gap + row * pitch[0], gap + column * pitch[1]
+            large = images[member].repeat(grow, axis=0).repeat(grow, axis=1)
+            sheet[top : top + grow * height, left : left + grow * width] = large
+    return sheet
+
+
+def _labelled(path: Path, files: Sequence[Path]) -> tuple[list[Path], np.ndarray]:
+    """The files in the order of labels.csv, and their labels [n, class]."""
+    known = {file.relative_to(path).as_posix(): file for file in files}
+    try:
+        text = (path / _LABELS).read_text(encoding="utf-8")
+        _, *rows = csv.reader(io.StringIO(text))
+        names = [row[0] for row in rows]
+        labels = np.array([[np.float32(number) for number in row[2:]] for row in rows])
+        if labels.ndim != 2 or labels.size == 0:
+            raise ValueError("rows of different lengths")
+    except (OSError, ValueError, IndexError, csv.Error) as error:
+        raise DamagedFileError(
+            f"{path / _LABELS} is not whole ({error}). Take another copy of the folder; or remove "
+            "metadata.json there, to have the images by their folders."
+        ) from error
+    if sorted(names) != sorted(known):
+        strange = sorted(set(names) ^ set(known))[:3]
+        raise InputError(
+            f"{path / _LABELS} must have a row for each image there; these differ: "
+            f"{', '.join(strange) or 'some are there twice'}. Take another copy of the folder."
+        )
+    return [known[name] for name in names], labels
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(
         file
         for file in folder.iterdir()
         if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
     )
-
-
-def _image(file: Path, image_shape: tuple[int, ...]) -> np.ndarray:
-    from PIL import Image
-
-    height, width, channel = image_shape
-    try:
-        with Image.open(file) as image:
-            if image.size != (width, height):
-                raise InputError(
-                    f"images must be {height}x{width}, as those of the data set are; {file} is "
-                    f"{image.size[1]}x{image.size[0]}. Give the data set that they were distilled "
-                    "from."
-                )
-            if image.mode not in _EIGHT_BITS:
-                raise InputError(
-                    f"images must have 8 bits a channel; {file} has mode {image.mode}. Convert it."
-                )
-            pixels = np.asarray(image.convert("RGB"))
-    except InputError:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DamagedFileError(
-            f"{file} is no whole image ({error}). Take another copy of it, or remove it."
-        ) from error
-    if channel == 1 and (pixels != pixels[..., :1]).any():
-        raise InputError(
-            f"images must be grey, as those of the data set are; {file} is coloured. Give the data "
-            "set that they were distilled from."
-        )
-    return pixels[..., :channel]

@@ -2,7 +2,7 @@
 
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Shaped
@@ -35,19 +35,36 @@ class Held:
     ridge: float | None = None
 
 
-def check_size(path: Path) -> None:
-    """Raise `InputError` for a file that is no distilled set by its size, packed or unpacked."""
+def check_archive(path: Path) -> None:
+    """Raise `InputError` for a file that is no distilled set by its size, packed or unpacked.
+
+    And for an archive with names that lead out of it: nothing here unpacks by name, but others may.
+    """
+    names: list[str] = []
     try:
         size = path.stat().st_size
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as file:
                 # members say how large they are, and are never unpacked beyond that
                 size = max(size, sum(member.file_size for member in file.infolist()))
+                names = file.namelist()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}. Check the path.") from error
     except zipfile.BadZipFile:
         return  # for the reader to say
     refuse_large(size, path)
+    for name in names:
+        if leads_out(name):
+            raise InputError(
+                f"the names in an archive must not lead out of it; {path} holds {name!r}, and is "
+                "not read. Take another copy of it, from where you trust it."
+            )
+
+
+def leads_out(name: str) -> bool:
+    """Whether a name in an archive or a list of files is absolute, or goes up by `..`."""
+    parts = PurePosixPath(name.replace("\\", "/"))
+    return parts.is_absolute() or ".." in parts.parts or name[1:2] == ":"
 
 
 def refuse_large(size: int, path: Path) -> None:

@@ -1,12 +1,19 @@
-"""What the name of a file tells, by the conventions of those who released it."""
+"""The names of files, by the conventions of those who released them: read, and given."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 _ARCHITECTURES = {"ConvNet": "convnet", "ConvNet3": "convnet3"}
-_DATASETS = {"fashionmnist": "fashion_mnist", "svhn": "svhn_cropped"}
-_METHODS = {"kip": "kip", "ls": "label-solve"}
+_DATASETS = {
+    "MNIST": "mnist",
+    "FashionMNIST": "fashion_mnist",
+    "SVHN": "svhn_cropped",
+    "CIFAR10": "cifar10",
+    "CIFAR100": "cifar100",
+}
+_METHODS = {"KIP": "kip", "LS": "label-solve"}
+_UNSAFE = re.compile(r"[^A-Za-z0-9]+")
 
 # google-research/kip: ConvNet_ssize100_zca_nol_noaug_ckpt1000.npz, of Label Solve
 # ConvNet_ssize100_zca.npz; in collections kip_cifar10_ may come first
@@ -16,7 +23,7 @@ _KIP = re.compile(
 )
 # VICO-UoE/DatasetCondensation: res_DSA_CIFAR10_ConvNet_10ipc.pt
 _DC = re.compile(
-    r"res_((?P<method>DC|DSA|DM)_)?(?P<dataset>[A-Za-z]+\d*)_(?P<network>\w+)_(?P<per_class>[1-9]\d*)ipc"
+    r"res_((?P<method>DC|DSA|DM|KIP|LS)_)?(?P<dataset>[A-Za-z]+\d*)_(?P<network>\w+)_(?P<per_class>[1-9]\d*)ipc"
     r"\.pt"
 )
 
@@ -63,11 +70,45 @@ def told_by_name(path: str | Path) -> Told:
             step=int(found["step"]) if at_a_step else None,
         )
     if found := _DC.fullmatch(name):
-        dataset = found["dataset"].lower()
+        method = found["method"] or "DC"
         return Told(
-            method=(found["method"] or "dc").lower(),
-            dataset=_DATASETS.get(dataset, dataset),
+            method=_METHODS.get(method, method.lower()),
+            dataset=_DATASETS.get(found["dataset"], found["dataset"].lower()),
             images_per_class=int(found["per_class"]),
             labels_learned=False,
         )
     return Told()
+
+
+def kip_name(told: Told) -> str:
+    """The name that KIP's release gives such a set; other architectures keep their own names.
+
+    Args:
+        told: all but the images of each class; of Label Solve also without a step.
+    """
+    names = {ours: theirs for theirs, ours in _ARCHITECTURES.items()}
+    architecture = names.get(told.architecture or "", told.architecture)
+    name = f"{architecture}_ssize{told.support_size}_"
+    name += "zca" if told.preprocessing == "zca" else "nozca"
+    if told.method != "label-solve":
+        name += "_l" if told.labels_learned else "_nol"
+        name += "_aug" if told.augmented else "_noaug"
+        name += f"_ckpt{told.step}"
+    return f"{name}.npz"
+
+
+def dc_method(method: str) -> str:
+    """What to call a method in capitals, as DC's files and DC-BENCH's folders do: KIP, LS."""
+    names = {ours: theirs for theirs, ours in _METHODS.items()}
+    return names.get(method, _UNSAFE.sub("", method).upper())
+
+
+def dc_dataset(dataset: str) -> str:
+    """DC's own name of a data set: CIFAR10, FashionMNIST."""
+    names = {ours: theirs for theirs, ours in _DATASETS.items()}
+    return names.get(dataset, _UNSAFE.sub("", dataset) or "own")
+
+
+def dc_name(method: str, dataset: str, per_class: int) -> str:
+    """The name that DC, DSA and DM give such a set: res_KIP_CIFAR10_ConvNet_10ipc.pt."""
+    return f"res_{dc_method(method)}_{dc_dataset(dataset)}_ConvNet_{per_class}ipc.pt"

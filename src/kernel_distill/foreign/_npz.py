@@ -1,12 +1,15 @@
 """Arrays in an .npz: KIP's release (channels last), RFAD (channels first), and anybody's."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 
 from kernel_distill._errors import InputError
 from kernel_distill._npz import open_npz
-from kernel_distill.foreign._held import Held, check_size
+from kernel_distill.foreign._content import Content
+from kernel_distill.foreign._held import Held, check_archive
+from kernel_distill.foreign._names import Told, kip_name, told_by_name
 
 _RIDGE, _SCALE = "jit", "k"  # what RFAD writes beside images and labels
 
@@ -18,7 +21,7 @@ def read_npz(path: Path) -> Held:
         InputError: one of the two is missing, is pickled, or is larger than distilled sets are.
         DamagedFileError: the file is truncated, altered, or no .npz.
     """
-    check_size(path)
+    check_archive(path)
     instead = "Save it again from where you trust it, with numeric arrays only."
     with open_npz(path, instead=instead) as opened:
         names = set(opened.files)
@@ -48,3 +51,51 @@ def read_npz(path: Path) -> Held:
             ridge=float(arrays[_RIDGE].item()),
         )
     return Held(images, labels, "an .npz")
+
+
+def kip_npz(content: Content) -> bytes:
+    """The bytes of a file of KIP's release: `images` [s, h, w, c] and `labels` [s, class]."""
+    buffer = io.BytesIO()
+    np.savez(buffer, images=content.distilled.images, labels=content.distilled.labels)
+    return buffer.getvalue()
+
+
+def write_kip(content: Content, folder: Path) -> tuple[str, tuple[str, ...]]:
+    """A file of KIP's release with the name that it would have there, and the natural images.
+
+    Raises:
+        InputError: the set is a table; images are preprocessed otherwise than names can tell; or
+            the metadata do not tell the architecture or the step.
+    """
+    content.require_images("npz-kip")
+    name = kip_name(_told(content))
+    (folder / name).write_bytes(kip_npz(content))
+    np.save(folder / "natural_images.npy", content.natural)
+    return name, ()
+
+
+def _told(content: Content) -> Told:
+    metadata, preprocessing = content.metadata, content.preprocessing.name
+    settings = metadata.get("settings", {})
+    origin = told_by_name(metadata.get("origin", {}).get("file", ""))  # of one that was imported
+    if preprocessing not in ("standardise", "zca"):
+        raise InputError(
+            "the names of KIP's release tell of images that are standardised (nozca) or whitened "
+            f"(zca); this set has the preprocessing {preprocessing!r}, and would be taken for "
+            "what it is not. Take another format."
+        )
+    step = metadata.get("step", origin.step)
+    if "architecture" not in metadata or (step is None and content.method != "label-solve"):
+        raise InputError(
+            "the names of KIP's release tell the architecture and the step; the metadata of this "
+            "set do not. Take another format."
+        )
+    return Told(
+        method=content.method,
+        preprocessing=preprocessing,
+        architecture=metadata["architecture"]["name"],
+        support_size=len(content.distilled),
+        labels_learned=content.labels_learned,
+        augmented=bool(settings.get("augment") or origin.augmented),
+        step=step,
+    )

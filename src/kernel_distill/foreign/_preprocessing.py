@@ -6,24 +6,15 @@ A wrong one yields 10 % on ten classes, without any error.
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, Shaped
+from jaxtyping import Float32, Shaped
 
 from kernel_distill import data
 from kernel_distill._errors import InputError, unknown_name
 from kernel_distill.data import Dataset
 from kernel_distill.foreign._names import Told
+from kernel_distill.foreign._scales import natural
 
 PREPROCESSINGS = (*data.PREPROCESSINGS, "dc")
-
-# mean and standard deviation that DC, DSA, DM and much that was built on them standardise with:
-# VICO-UoE/DatasetCondensation, utils.py. Those of RGB sets are not the data sets' own.
-_DC: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "mnist": ((0.1307,), (0.3081,)),
-    "fashion_mnist": ((0.2861,), (0.3530,)),
-    "svhn_cropped": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
-    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-    "cifar100": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-}
 
 
 def which(path: Path, told: Told, given: str | None) -> str:
@@ -81,18 +72,6 @@ def to_model(
             "the preprocessing is 'none'."
         )
     if name == "dc":
-        return dataset.preprocessing.apply(_natural(images, dataset))
+        return dataset.preprocessing.apply(natural(images, dataset.name))
     with np.errstate(over="ignore"):  # infinity is refused, with its place, by `Distilled`
         return images.astype(np.float32)
-
-
-def _natural(
-    images: Float[np.ndarray, "n *shape"], dataset: Dataset
-) -> Float[np.ndarray, "n *shape"]:
-    if dataset.name not in _DC:
-        raise InputError(
-            f"the constants of 'dc' are known for {', '.join(_DC)}; got the data set "
-            f"{dataset.name}. If its own mean and deviation were taken: 'standardise'."
-        )
-    mean, std = (np.array(numbers) for numbers in _DC[dataset.name])
-    return images * std + mean

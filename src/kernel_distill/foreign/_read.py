@@ -1,6 +1,6 @@
 """From a file of others to a distilled set that says what it is."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,15 @@ from kernel_distill import data
 from kernel_distill._errors import InputError
 from kernel_distill.artefact import Distilled, package_versions
 from kernel_distill.data import LABEL_CONVENTION, Dataset
-from kernel_distill.foreign._folder import numbered, read_folder
+from kernel_distill.foreign._description import main_of
+from kernel_distill.foreign._exported import check_told, restored
+from kernel_distill.foreign._folder import numbered
 from kernel_distill.foreign._held import Held
 from kernel_distill.foreign._labels import OTHER, as_targets
 from kernel_distill.foreign._names import Told, told_by_name
-from kernel_distill.foreign._npz import read_npz
 from kernel_distill.foreign._preprocessing import setting_of, to_model, which
+from kernel_distill.foreign._readers import held_in, metadata_in
 from kernel_distill.foreign._recognise import kind_of
-from kernel_distill.foreign._torch import read_torch
 from kernel_distill.kernels import named
 
 _KIP_RIDGE = 1e-6
@@ -34,10 +35,10 @@ def load_data(
     """The data set that a distilled set of others belongs to, preprocessed as its images are.
 
     Args:
-        path: the file, or the folder of images.
-        dataset: as for `data.load`; by default what the file's name tells.
+        path: the file or folder.
+        dataset: as for `data.load`; by default what the file tells, or its name.
         preprocessing: how the images of the file are preprocessed, one of `PREPROCESSINGS`; by
-            default what the file's name tells.
+            default what the file tells, or its name.
         data_dir: as for `data.load`.
 
     Raises:
@@ -45,8 +46,11 @@ def load_data(
             `data.load`.
         UnknownNameError: no such data set or preprocessing.
     """
-    path = Path(path)
-    kind_of(path)
+    path = main_of(Path(path))
+    metadata = metadata_in(path, kind_of(path))
+    if metadata is not None:
+        check_told(path, metadata, preprocessing)
+        return data.load_again(metadata, dataset=dataset, data_dir=data_dir)
     told = told_by_name(path)
     name = which(path, told, preprocessing)
     where = dataset or told.dataset
@@ -64,12 +68,15 @@ def read(
     """A distilled set of others, with metadata for `evaluate` and for training networks on it.
 
     Read are: an .npz with `images` (channels last, as in KIP's release, or first, as RFAD's) and
-    `labels`; a `.pt` of DC, DSA or DM, `{"data": [[images, labels], ...]}`, through torch; a folder
-    with a folder of PNG or JPEG images a class. Nothing in them is executed.
+    `labels`; a `.pt` of DC, DSA or DM, `{"data": [[images, labels], ...]}`, and a folder of
+    DD-Ranking (images.pt, labels.pt), through torch; a folder with a folder of PNG or JPEG images a
+    class; a folder of TensorFlow Datasets, or of Parquet files, with `image` and `label`. Nothing
+    in them is executed.
 
-    Images of floats are taken as preprocessed, those of 8 bits as natural: they are preprocessed as
-    the data set is. Labels become one-hot minus 1/C where they are numbers of classes or
-    probabilities; `metadata["origin"]["labels"]` says what they were.
+    What `write` has written becomes what it was, as far as the format holds that, its metadata
+    among it. Of others, images of floats are taken as preprocessed, those of 8 bits as natural:
+    they are preprocessed as the data set is. Labels become one-hot minus 1/C where they are numbers
+    of classes or probabilities; `metadata["origin"]["labels"]` says what they were.
 
     Args:
         path: the file or folder. The names of KIP's release and of DC, DSA and DM tell of the
@@ -86,20 +93,41 @@ def read(
         DamagedFileError: a file is truncated or altered.
         MissingExtraError: a `.pt` needs torch, which is not installed.
     """
-    path = Path(path)
-    kind, told = kind_of(path), told_by_name(path)
-    name = which(path, told, preprocessing)
-    _check_dataset(path, told, dataset, name)
-    if index and kind != "torch":
-        raise InputError(f"{path} holds one set, number 0; got {index}.")
-    if kind == "folder":
-        held = read_folder(path, image_shape=dataset.image_shape)
-        labels = numbered(held.labels.tolist(), dataset.class_names, path)
+    path = main_of(Path(path))
+    kind = kind_of(path)
+    metadata = metadata_in(path, kind)
+    if metadata is None:
+        name = which(path, told_by_name(path), preprocessing)
+        _check_dataset(path, told_by_name(path), dataset, name)
     else:
-        held = read_torch(path, index=index) if kind == "torch" else read_npz(path)
-        labels = held.labels
-    targets, written = as_targets(labels, num_classes=dataset.num_classes, path=path)
-    images = _channels_last(held.images, dataset.image_shape, path)
+        check_told(path, metadata, preprocessing)
+    shape = dataset.image_shape
+    held = held_in(path, kind, image_shape=shape, index=index, own=metadata is not None)
+    held = replace(held, images=_channels_last(held.images, shape, path))
+    if kind == "folder" and held.labels.dtype.kind == "U":  # the names of its folders
+        labels = numbered(held.labels.tolist(), dataset.class_names, path)
+        held = replace(held, labels=labels)
+    if metadata is None:
+        return _of_others(path, held, dataset, name=name, index=index)
+    return restored(path, held, metadata, dataset)
+
+
+def describe(distilled: Distilled) -> str:
+    """What was found in a file of others, in a line for people."""
+    metadata = distilled.metadata
+    origin = metadata["origin"]
+    several = f" (set {origin['index']} of {origin['sets']})" if origin["sets"] > 1 else ""
+    return (
+        f"{origin['file']}{several}, {origin['layout']}: {len(distilled)} images of "
+        f"{metadata['dataset']['name']}, preprocessing {origin['preprocessing']}, labels written "
+        f"as {origin['labels']}"
+    )
+
+
+def _of_others(path: Path, held: Held, dataset: Dataset, *, name: str, index: int) -> Distilled:
+    """What a file tells, and what its name does: `name` is that of the preprocessing."""
+    told, images = told_by_name(path), held.images
+    targets, written = as_targets(held.labels, num_classes=dataset.num_classes, path=path)
     if not len(images) == len(targets) > 0:
         raise InputError(
             f"images and labels must have the same number of rows, at least one; {path} has "
@@ -127,18 +155,6 @@ def read(
     }
     model_images = to_model(images, name=name, dataset=dataset, path=path)
     return Distilled(np.ascontiguousarray(model_images), targets, metadata)
-
-
-def describe(distilled: Distilled) -> str:
-    """What was found in a file of others, in a line for people."""
-    metadata = distilled.metadata
-    origin = metadata["origin"]
-    several = f" (set {origin['index']} of {origin['sets']})" if origin["sets"] > 1 else ""
-    return (
-        f"{origin['file']}{several}, {origin['layout']}: {len(distilled)} images of "
-        f"{metadata['dataset']['name']}, preprocessing {origin['preprocessing']}, labels written "
-        f"as {origin['labels']}"
-    )
 
 
 def _check_dataset(path: Path, told: Told, dataset: Dataset, name: str) -> None:

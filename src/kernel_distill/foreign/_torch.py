@@ -1,16 +1,18 @@
-"""Files of DC, DSA and DM, and of what was built on them: tensors saved by torch."""
+"""Tensors as torch saves them: read without running what a file may hold, and written."""
 
+import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from kernel_distill._errors import DamagedFileError, InputError, MissingExtraError
-from kernel_distill.foreign._held import Held, check_size, refuse_large
+from kernel_distill.foreign._held import check_archive, refuse_large
 
-_LAYOUT = '{"data": [[images, labels], ...]}'
+SUFFIXES = (".pt", ".pth")
 
 
 class _Nothing:
@@ -34,60 +36,87 @@ _ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 ]
 
 
-def read_torch(path: Path, *, index: int) -> Held:
-    """One of the sets in a file `{"data": [[images, labels], ...]}`.
-
-    Only tensors, containers and numbers are unpickled, by torch's own restricted unpickler.
+def import_torch(purpose: str) -> Any:
+    """The module torch.
 
     Args:
-        path: the file.
-        index: which of the sets, from 0: the authors save one a repetition.
+        purpose: what needs it, the beginning of a message.
 
     Raises:
-        MissingExtraError: torch is not installed.
-        InputError: the file holds other objects, has another layout, no such set, or is larger
-            than distilled sets are.
-        DamagedFileError: it is truncated, altered, or no file of torch's.
+        MissingExtraError: it is not installed.
     """
-    check_size(path)
     try:
         import torch
     except ImportError as error:
         raise MissingExtraError(
-            f"{path} needs torch to be read: pip install 'kernel-distill[torch]'"
+            f"{purpose} torch, which is not installed: pip install 'kernel-distill[torch]'"
         ) from error
+    return torch
+
+
+def unpickled(path: Path, *, layout: str) -> Any:
+    """What a file of torch.save holds: tensors, containers, texts and numbers.
+
+    Nothing else is unpickled, by torch's own restricted unpickler.
+
+    Args:
+        path: the file.
+        layout: how it should look, for messages.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+        InputError: the file holds other objects, or is larger than distilled sets are.
+        DamagedFileError: it is truncated, altered, or no file of torch's.
+    """
+    check_archive(path)
+    torch = import_torch(f"to be read, {path} needs")
     try:
         with torch.serialization.safe_globals(_ALLOWED):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # torch's own message tells how to read it all the same, with code that it would run
         raise InputError(
             f"{path} holds objects other than tensors, lists, dicts and numbers, which could run "
-            "code when read, and is refused. Save images and labels as tensors, as in "
-            f"{_LAYOUT}, from where you trust it."
+            f"code when read, and is refused. Save images and labels as tensors, as in {layout}, "
+            "from where you trust it."
         ) from error
     except Exception as error:  # with damaged bytes the parsers raise almost anything
         raise DamagedFileError(
             f"{path} is no whole file of torch.save ({type(error).__name__}). Take another copy "
             "of it."
         ) from error
-    sets = content.get("data") if isinstance(content, dict) else None
-    if not isinstance(sets, list) or not sets:
-        raise InputError(f"{path} must hold {_LAYOUT}, as DC, DSA and DM do; got {_kind(content)}.")
-    if not 0 <= index < len(sets):
-        raise InputError(
-            f"{path} holds {len(sets)} sets, numbered from 0 to {len(sets) - 1}; got {index}."
-        )
-    pair = sets[index]
-    if not isinstance(pair, list | tuple) or len(pair) < 2:
-        raise InputError(
-            f"{path} must hold {_LAYOUT}, as DC, DSA and DM do; got data[{index}], {_kind(pair)}."
-        )
-    images, labels = (_array(tensor, path) for tensor in pair[:2])
-    return Held(images, labels, "a .pt of DC, DSA or DM", number=len(sets))
 
 
-def _array(tensor: Any, path: Path) -> np.ndarray:
+def pickled(value: Any, *, form: str) -> bytes:
+    """The bytes of a file of torch.save; arrays in `value`, at any depth, become tensors.
+
+    Args:
+        value: arrays, texts, lists and dicts of such.
+        form: the format's name, for messages.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    torch = import_torch(f"the format {form} needs")
+
+    def tensors(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return torch.from_numpy(value)
+        if isinstance(value, dict):
+            return {key: tensors(item) for key, item in value.items()}
+        return [tensors(item) for item in value] if isinstance(value, list) else value
+
+    buffer = io.BytesIO()
+    torch.save(tensors(value), buffer)
+    return buffer.getvalue()
+
+
+def array_of(tensor: Any, path: Path) -> Shaped[np.ndarray, "..."]:
+    """A tensor that a file held, as an array; floats as float32.
+
+    Raises:
+        InputError: it is none, or claims to be larger than distilled sets are.
+    """
     import torch
 
     if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
@@ -99,11 +128,3 @@ def _array(tensor: Any, path: Path) -> np.ndarray:
     refuse_large(tensor.numel() * tensor.element_size(), path)
     tensor = tensor.detach()
     return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"a dict of {', '.join(map(repr, value)) or 'nothing'}"
-    if isinstance(value, list | tuple):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"
