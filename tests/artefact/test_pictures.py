@@ -16,7 +16,8 @@ from kernel_distill.artefact import (
     save_picture,
     save_pictures,
 )
-from kernel_distill.artefact._images_picture import _layout, _selected
+from kernel_distill.artefact._images_picture import _layout
+from kernel_distill.artefact._viewing import selected
 
 
 def texts(figure):
@@ -117,7 +118,7 @@ def test_classes_come_from_label_vectors_too():
 def test_large_supports_are_shown_in_part_and_it_is_said(rows, classes, note):
     import re
 
-    groups, said = _selected(np.arange(rows) % classes)
+    groups, said = selected(np.arange(rows) % classes)
     assert re.fullmatch(note, said) or (note and re.match(note, said))
     assert sum(map(len, groups.values())) <= 500
     layout = _layout(groups, (32, 32))

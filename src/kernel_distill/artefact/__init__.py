@@ -5,7 +5,10 @@ from kernel_distill.artefact._checkpoints import Checkpoints as Checkpoints
 from kernel_distill.artefact._checkpoints import (
     DamagedCheckpointWarning as DamagedCheckpointWarning,
 )
+from kernel_distill.artefact._citation import METHOD_NAMES as METHOD_NAMES
+from kernel_distill.artefact._citation import method_citation as method_citation
 from kernel_distill.artefact._comparison_picture import comparison_picture as comparison_picture
+from kernel_distill.artefact._config import dump_config as dump_config
 from kernel_distill.artefact._config import read_config as read_config
 from kernel_distill.artefact._curves_picture import curves_picture as curves_picture
 from kernel_distill.artefact._distilled import FORMAT_VERSION as FORMAT_VERSION
@@ -21,7 +24,12 @@ from kernel_distill.artefact._run import check_folder as check_folder
 from kernel_distill.artefact._run import holds_run as holds_run
 from kernel_distill.artefact._run import last_checkpoint as last_checkpoint
 from kernel_distill.artefact._run import read_metrics as read_metrics
+from kernel_distill.artefact._stage import Stage as Stage
+from kernel_distill.artefact._stage import spread as spread
+from kernel_distill.artefact._style import classes_of as classes_of
 from kernel_distill.artefact._style import save_picture as save_picture
 from kernel_distill.artefact._transfer_picture import transfer_picture as transfer_picture
 from kernel_distill.artefact._tree import pack as pack
 from kernel_distill.artefact._tree import unpack as unpack
+from kernel_distill.artefact._viewing import eight_bits as eight_bits
+from kernel_distill.artefact._viewing import selected as selected

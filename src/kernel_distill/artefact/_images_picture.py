@@ -21,14 +21,10 @@ from kernel_distill.artefact._style import (
     text_width,
 )
 from kernel_distill.artefact._table_picture import table_picture
+from kernel_distill.artefact._viewing import Groups, eight_bits, selected
 
-_MOST_CLASSES = 100  # more names than that cannot be read
-_MOST_IMAGES = 500  # a panel
-_MOST_A_CLASS = 50
 _WIDTH = 2700  # dots that the images of both panels may take
 _MARGIN = 64  # dots, like all lengths here: images then fall on whole ones
-
-Groups = dict[int, np.ndarray]  # the rows of each class
 
 
 def images_picture(
@@ -76,24 +72,9 @@ def images_picture(
     classes = classes_of(labels, names)
     if before.ndim == 2:
         return table_picture(before, after, classes, names, title=title, captions=captions)
-    groups, note = _selected(classes)
+    groups, note = selected(classes)
     layout = _layout(groups, before.shape[1:3])
     return _draw(layout, (before, after), groups, names, (title, *captions, note))
-
-
-def _selected(classes: Int[np.ndarray, "s"]) -> tuple[Groups, str]:
-    """The rows to show of each class, and what to say of those left out."""
-    present = np.unique(classes)
-    shown = present[:_MOST_CLASSES]
-    most = min(_MOST_A_CLASS, max(1, _MOST_IMAGES // len(shown)))
-    groups = {int(label): np.flatnonzero(classes == label)[:most] for label in shown}
-    count = sum(map(len, groups.values()))
-    if count == len(classes):
-        return groups, ""
-    note = f"{count} of {len(classes)} images: the first {most} of each class"
-    if len(shown) < len(present):
-        note += f", for the first {len(shown)} of {len(present)} classes"
-    return groups, note
 
 
 @dataclass(frozen=True)
@@ -287,27 +268,13 @@ def _paste(
     corner: tuple[int, int],
     layout: _Layout,
 ) -> None:
-    for place, image in enumerate(_viewable(images, layout)):
+    drawn = eight_bits(images, shrink=layout.shrink)
+    drawn = drawn.repeat(layout.grow, axis=1).repeat(layout.grow, axis=2)
+    for place, image in enumerate(drawn):
         row, column = divmod(place, layout.across)
         x = corner[0] + column * (layout.image[0] + layout.gap)
         y = corner[1] + row * (layout.image[1] + layout.gap)
         canvas[y : y + layout.image[1], x : x + layout.image[0]] = image
-
-
-def _viewable(
-    images: Float[np.ndarray, "k h w c"], layout: _Layout
-) -> UInt8[np.ndarray, "k height width 3"]:
-    if images.shape[-1] != 3:
-        # grey; of channels that are not colours, their mean
-        images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
-    images = np.clip(images, 0, 1)
-    if layout.shrink > 1:
-        k, h, w, c = images.shape
-        step = layout.shrink
-        images = np.pad(images, ((0, 0), (0, -h % step), (0, -w % step), (0, 0)), mode="edge")
-        images = images.reshape(k, -(-h // step), step, -(-w // step), step, c).mean(axis=(2, 4))
-    images = np.rint(255 * images).astype(np.uint8)
-    return images.repeat(layout.grow, axis=1).repeat(layout.grow, axis=2)
 
 
 def _dots(points: float) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kernel_distill.artefact import METHOD_NAMES, method_citation
 from kernel_distill.foreign._content import Content
 
 
@@ -36,23 +37,6 @@ _LICENCES: Mapping[str, Licence] = {
     "cifar100": Licence("unknown", "CIFAR-100 was given out without a licence."),
 }
 
-# the papers of KIP and Label Solve
-_CITATION = """@inproceedings{nguyen2021dataset,
-  title={Dataset Meta-Learning from Kernel Ridge-Regression},
-  author={Timothy Nguyen and Zhourong Chen and Jaehoon Lee},
-  booktitle={International Conference on Learning Representations},
-  year={2021},
-  url={https://openreview.net/forum?id=l-PrrQrK0QR}
-}
-@inproceedings{nguyen2021infinitely,
-  title={Dataset Distillation with Infinitely Wide Convolutional Networks},
-  author={Timothy Nguyen and Roman Novak and Lechao Xiao and Jaehoon Lee},
-  booktitle={Advances in Neural Information Processing Systems},
-  year={2021},
-  url={https://arxiv.org/abs/2107.13034}
-}"""
-_METHODS = {"kip": "Kernel Inducing Points (KIP)", "label-solve": "Label Solve"}
-
 MODEL_IMAGE = "As the model takes it: preprocessed. What networks are trained on."
 IMAGE = "On natural scale, for people: the preprocessing undone, 8 bits."
 LABEL = "The class: the largest entry of soft_label."
@@ -69,7 +53,7 @@ def licence(content: Content) -> Licence:
 
 def citation(content: Content) -> str:
     """BibTeX of the method's papers; empty where the method is not of this project."""
-    return _CITATION if content.method in _METHODS else ""
+    return method_citation(content.method)
 
 
 def title(content: Content) -> str:
@@ -83,7 +67,7 @@ def summary(content: Content) -> str:
     sentences = [
         f"{len(content.distilled)} images of {len(content.class_names)} classes, distilled from "
         f"{content.dataset} ({metadata['dataset'].get('version', 'version unknown')}) by "
-        f"{_METHODS.get(content.method, content.method)} with kernel-distill."
+        f"{METHOD_NAMES.get(content.method, content.method)} with kernel-distill."
     ]
     if "architectures" in metadata:
         kernels = ", ".join(
