@@ -35,7 +35,7 @@ def test_files(written):
     method, path, _, _ = written
     files = {each.name for each in path.iterdir()}
     expected = {"config.yaml", "distilled.npz", "preprocessing.npz", "metrics.jsonl"}
-    expected |= {"result.json", "images.png", "labels.png", "checkpoints", ".lock"}
+    expected |= {"result.json", "images.png", "labels.png", "report.html", "checkpoints", ".lock"}
     assert files == expected | ({"curves.png"} if method == "kip" else set())
     assert yaml.safe_load((path / "config.yaml").read_text()) == {"anything": 1}
     for line in (path / "metrics.jsonl").read_text().splitlines():

@@ -1,7 +1,9 @@
 """What a distillation gives back, and what it leaves in its run directory."""
 
+import heapq
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,9 +13,11 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from kernel_distill import _hosts as hosts
+from kernel_distill._errors import StorageError
 from kernel_distill.artefact import (
     Distilled,
     Run,
+    Stage,
     device_description,
     package_versions,
     save_pictures,
@@ -21,6 +25,7 @@ from kernel_distill.artefact import (
 from kernel_distill.data import LABEL_CONVENTION, Dataset, Split
 from kernel_distill.evaluation import measure_labels
 from kernel_distill.kernels import Kernel
+from kernel_distill.report import FILE_NAME, save_report, tell
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Outcome:
         step: the step that the support is of.
         steps: steps done (blocks of targets for Label Solve).
         seconds: time they took.
+        stages: the support at steps that the run has kept, ascending; read when they are asked for.
     """
 
     images: Float[np.ndarray, "s *shape"]
@@ -42,6 +48,7 @@ class Outcome:
     step: int
     steps: int
     seconds: float
+    stages: Iterable[Stage] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,8 @@ def finish(
         seconds=outcome.seconds,
     )
     if run:
-        _write(result, data=data, run=run)
+        found = _write(result, data=data, run=run)
+        _draw(result, outcome.stages, found, data=data, run=run)
     return result
 
 
@@ -183,47 +191,87 @@ def _measured(outcome: Outcome, kernel: Kernel, data: Dataset, settings: Any) ->
     }
 
 
-def _write(result: Result, *, data: Dataset, run: Run) -> None:
+def _write(result: Result, *, data: Dataset, run: Run) -> dict[str, Any]:
+    """What stands in result.json, once that and the artefact are on the disk."""
     run.save_distilled(result.distilled)
     if data.preprocessing.whitening is not None:
         data.preprocessing.save_whitening(run.path / "preprocessing.npz")
-    run.save_result(
-        {
-            "test_accuracy": result.test_accuracy,
-            "initial_test_accuracy": result.initial_test_accuracy,
-            "validation_accuracy": result.validation_accuracy,
-            "support_size": len(result.distilled),
-            "steps": result.steps,
-            "wall_seconds": result.seconds,
-            "device": device_description(),
-        }
-    )
-    _draw(result, data=data, run=run)
+    found = {
+        "test_accuracy": result.test_accuracy,
+        "initial_test_accuracy": result.initial_test_accuracy,
+        "validation_accuracy": result.validation_accuracy,
+        "support_size": len(result.distilled),
+        "steps": result.steps,
+        "wall_seconds": result.seconds,
+        "device": device_description(),
+    }
+    run.save_result(found)
+    return found
 
 
-def _draw(result: Result, *, data: Dataset, run: Run) -> None:
+def _draw(
+    result: Result, stages: Iterable[Stage], found: dict[str, Any], *, data: Dataset, run: Run
+) -> None:
+    """The pictures and the page, once all else is on the disk."""
     before, after = result.initial.images, result.distilled.images
-    if np.array_equal(before, after):
-        caption = "The same, labels learned"
-    else:
-        caption = "Distilled"
-        after = _with_contrast_of(before, after)
+    caption = "The same, labels learned" if np.array_equal(before, after) else "Distilled"
     architectures = [each["name"] for each in result.distilled.metadata["architectures"]]
+    title = f"{data.name} · {', '.join(architectures)} · {len(after)} images"
     save_pictures(
         run,
-        before=data.preprocessing.invert_for_viewing(before),
-        after=data.preprocessing.invert_for_viewing(after),
+        before=_viewable(before, result, data),
+        after=_viewable(after, result, data),
         labels_before=result.initial.labels,
         labels_after=result.distilled.labels,
         class_names=data.class_names,
         best_step=result.distilled.metadata["step"],
-        title=f"{data.name} · {', '.join(architectures)} · {len(after)} images",
+        title=title,
         captions=(
             f"{result.initial_name.capitalize()} · {100 * result.initial_test_accuracy:.1f} % test "
             "accuracy",
             f"{caption} · {100 * result.test_accuracy:.1f} %",
         ),
     )
+    try:
+        story = tell(
+            result.distilled,
+            _shown(stages, result, data),
+            name=title,
+            class_names=data.class_names,
+            labels_before=result.initial.labels,
+            result=found,
+            metrics=run.metrics(),
+            config=run.config,
+        )
+        save_report(run.path / FILE_NAME, [story])
+    except StorageError:
+        raise
+    except Exception as error:
+        # what took hours is on the disk, and a page is not worth losing it for those who hold it
+        warnings.warn(
+            f"{run.path / FILE_NAME} could not be made ({type(error).__name__}: {error}); the "
+            "results beside it are whole",
+            stacklevel=2,
+        )
+
+
+def _shown(stages: Iterable[Stage], result: Result, data: Dataset) -> Iterator[Stage]:
+    """The support at the start, at the steps between and as it is the result, for viewing."""
+    ends = {0: result.initial, result.distilled.metadata["step"]: result.distilled}
+    own = [Stage(step, each.images, each.labels) for step, each in sorted(ends.items())]
+    between = (stage for stage in stages if stage.step not in ends)
+    for stage in heapq.merge(own, between, key=lambda stage: stage.step):
+        yield Stage(stage.step, _viewable(stage.images, result, data), stage.labels)
+
+
+def _viewable(
+    images: Float[np.ndarray, "s *shape"], result: Result, data: Dataset
+) -> Float[np.ndarray, "s *shape"]:
+    """In natural colours; learned images with the contrast of those that the run began with."""
+    natural = result.initial.images
+    if not np.array_equal(images, natural):
+        images = _with_contrast_of(natural, images)
+    return data.preprocessing.invert_for_viewing(images)
 
 
 def _with_contrast_of(

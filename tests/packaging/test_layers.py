@@ -28,7 +28,8 @@ ALLOWED: dict[str, set[str]] = {
     "networks": {"kernels"},
     "foreign": {"data", "artefact", "kernels"},
     "evaluation": {"data", "artefact", "kernels"},
-    "results": {"data", "artefact", "kernels", "evaluation"},
+    "report": {"artefact"},
+    "results": {"data", "artefact", "kernels", "evaluation", "report"},
     "supports": {"data", "kernels"},
     "estimates": {"kernels", "distributed"},
 }

@@ -41,6 +41,7 @@ _FILES = (
     "images.png",
     "curves.png",
     "labels.png",
+    "report.html",
     "transfer.json",  # what was found of a set ends with it
     "transfer.png",
 )

@@ -8,8 +8,8 @@ import jax
 import tyro
 
 from kernel_distill import foreign
-from kernel_distill._errors import InputError
-from kernel_distill.artefact import Distilled
+from kernel_distill._errors import InputError, KernelDistillError
+from kernel_distill.artefact import Distilled, Stage, holds_run
 from kernel_distill.cli._devices import DeviceOptions
 from kernel_distill.cli._distilled import DistilledOptions
 from kernel_distill.cli._kernels import kernels_of
@@ -17,6 +17,7 @@ from kernel_distill.cli._networks import FACTORS, NetworkOptions
 from kernel_distill.cli._show import line, paths, table, waiting
 from kernel_distill.data import Dataset
 from kernel_distill.kernels import Kernel
+from kernel_distill.report import FILE_NAME, Story, Table, read_story, save_report, tell
 from kernel_distill.transfer import (
     BASELINES,
     NEAREST,
@@ -42,12 +43,51 @@ def show(comparison: Comparison, *, title: str) -> None:
                 line(f"{row.name}, {row.images} images, {door}: {cell.reason}")
 
 
+class _Sets:
+    """Distilled sets with their data, each opened once; those of the same data share them."""
+
+    def __init__(self, options: DistilledOptions) -> None:
+        self._options = options
+        self._opened: dict[Path, tuple[Distilled, Dataset]] = {}
+        self._data: dict[str, Dataset] = {}
+
+    def open(self, path: Path) -> tuple[Distilled, Dataset]:
+        """Raises: as `DistilledOptions.open`."""
+        if path not in self._opened:
+            # own files know their preprocessing: the option is for those of others beside them
+            others = foreign.recognised(path)
+            options = self._options if others else replace(self._options, preprocessing=None)
+            distilled, data = options.open(path)
+            known = data.preprocessing.fingerprint + data.test.content_hash
+            self._opened[path] = distilled, self._data.setdefault(known, data)
+        return self._opened[path]
+
+
+def _story(path: Path, sets: _Sets) -> Story:
+    """What the page of a run tells; of a set without one, what is known of it alone."""
+    if (path / FILE_NAME).is_file():
+        try:
+            return replace(read_story(path), name=str(path))
+        except KernelDistillError as error:
+            line(f"{error}; shown without it")
+    distilled, data = sets.open(path)
+    images = data.preprocessing.invert_for_viewing(distilled.images)
+    return tell(
+        distilled,
+        [Stage(int(distilled.metadata.get("step") or 0), images, distilled.labels)],
+        name=str(path),
+        class_names=data.class_names,
+        labels_before=distilled.labels,
+    )
+
+
 @dataclass(frozen=True)
 class Compare:
     """Compare distilled sets with each other and with as many images of the data set.
 
-    All go through the same doors: kernel ridge regression, and the training of networks that are
-    named. Accuracies that --out has already are not measured again.
+    A page shows them side by side, from what their runs have left, and is there at once. Then all
+    go through the same doors: kernel ridge regression, and the training of networks that are named.
+    Accuracies that --out has already are not measured again.
 
     For example: kernel-distill compare runs/mnist --network lenet --seeds 5 --out comparison
     """
@@ -55,8 +95,11 @@ class Compare:
     run_directories: tyro.conf.Positional[tuple[Path, ...]]
     """Run directories, distilled .npz, or files of others (see import)."""
 
-    out: Path
-    """The folder for table.md, table.csv, table.png and comparison.json."""
+    out: Path = Path("comparison")
+    """The folder for report.html, table.md, table.csv, table.png and comparison.json."""
+
+    measure: bool = True
+    """Whether to measure; without, the page is all."""
 
     baselines: tuple[str, ...] = USUAL_BASELINES
     """Which: random, optimised (the best fifth of random sets, judged on validation images),
@@ -82,8 +125,21 @@ class Compare:
     def run(self) -> None:
         if not self.run_directories:
             raise InputError("nothing to compare: give run directories, or distilled .npz")
+        if holds_run(self.out):
+            raise InputError(
+                f"{self.out} holds a run, whose report.html would be lost: choose another folder "
+                "with --out"
+            )
         trained = self.networks.named()
-        runs = self._open()
+        sets = _Sets(self.data)
+        stories = [_story(path, sets) for path in self.run_directories]
+        several = f"{len(stories)} distilled sets side by side" if len(stories) > 1 else ""
+        page = self.out / FILE_NAME
+        save_report(page, stories, title=several)
+        line(f"What the runs have left, side by side: {page}")
+        if not self.measure:
+            return
+        runs = [(str(path), *sets.open(path)) for path in self.run_directories]
         kernels = self._kernels(runs)
         with waiting("comparing") as report:
             comparison = compare(
@@ -99,23 +155,12 @@ class Compare:
             )
         title = f"Test accuracy on {', '.join(dict.fromkeys(data.name for _, _, data in runs))}"
         save_comparison(self.out, comparison, title=title)
+        header, *rows = text_table(comparison)
+        measured = Table(title, header, tuple(rows), note=legend(comparison))
+        save_report(page, stories, title=several, table=measured)
         show(comparison, title=title)
-        line("The table as text and as a picture, and every accuracy:")
-        paths(self.out, ("table.md", "table.csv", "table.png", "comparison.json"))
-
-    def _open(self) -> list[tuple[str, Distilled, Dataset]]:
-        """Each set with its data; those of the same data have them in common."""
-        loaded: dict[str, Dataset] = {}
-        runs = []
-        for path in self.run_directories:
-            # own files know their preprocessing: the option is for those of others beside them
-            others = foreign.recognised(path)
-            options = self.data if others else replace(self.data, preprocessing=None)
-            distilled, data = options.open(path)
-            known = data.preprocessing.fingerprint + data.test.content_hash
-            data = loaded.setdefault(known, data)
-            runs.append((str(path), distilled, data))
-        return runs
+        line("The table beside the images, as text and as a picture, and every accuracy:")
+        paths(self.out, (FILE_NAME, "table.md", "table.csv", "table.png", "comparison.json"))
 
     def _kernels(self, runs: Sequence[tuple[str, Distilled, Dataset]]) -> list[Kernel]:
         found: dict[tuple[str, str], Kernel] = {}

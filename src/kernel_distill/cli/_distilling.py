@@ -22,7 +22,7 @@ from kernel_distill.kernels import FullyConnected, Kernel
 from kernel_distill.results import Result
 from kernel_distill.supports import check
 
-_PICTURES = ("images.png", "curves.png", "labels.png")
+_PICTURES = ("report.html", "images.png", "curves.png", "labels.png")
 _LARGEST_FULL_SOLVE = 5000
 
 

@@ -1,6 +1,7 @@
 """Kernel Inducing Points: the support is learned by gradient descent through ridge regression."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -10,10 +11,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from kernel_distill import _hosts as hosts
-from kernel_distill._errors import NumericalError, PoolError, saved_in
+from kernel_distill._errors import DamagedFileError, NumericalError, PoolError, saved_in
 from kernel_distill._interrupt import HeldSignals, held_signals
 from kernel_distill._settings import Progress, Report, log_spaced, make_settings
-from kernel_distill.artefact import Checkpoint, Run, last_checkpoint, pack, unpack
+from kernel_distill.artefact import Checkpoint, Run, Stage, last_checkpoint, pack, spread, unpack
 from kernel_distill.data import ClassBalanced, Dataset, one_hot
 from kernel_distill.evaluation import measure
 from kernel_distill.kernels import UNSTABLE, Kernel, Rows
@@ -213,7 +214,20 @@ class _Distillation:
             step=state.best_step,
             steps=state.step,
             seconds=state.seconds,
+            stages=self._stages(),
         )
+
+    def _stages(self) -> Iterator[Stage]:
+        """The support at the steps that checkpoints are kept of."""
+        if not self._run:
+            return
+        for kept in spread(self._run.checkpoints.steps()):
+            try:
+                state = self._first().from_checkpoint(self._run.checkpoints.read(kept))
+            except (DamagedFileError, OSError):
+                continue  # one step less to look at
+            images, labels = state.support["images"], state.support["labels"]
+            yield Stage(kept, np.asarray(images, np.float32), np.asarray(labels, np.float32))
 
     def _first(self) -> _State:
         learned = {name: self._initial[name] for name in self._update.learned}

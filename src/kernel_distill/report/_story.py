@@ -1,0 +1,131 @@
+"""What a page tells of a run, as it stands in the page itself."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from kernel_distill._errors import DamagedFileError
+from kernel_distill.report._sprites import Frame, Sprites
+
+
+@dataclass(frozen=True)
+class Story:
+    """A run as its page shows it; JSON can hold all of it.
+
+    Attributes:
+        name: of the run, in the heading.
+        summary: what it did, in a sentence.
+        class_names: of all classes.
+        sprites: the images shown and their labels, at each saved step.
+        result: the place of the frame in `sprites` that is the result.
+        steps: steps done, or blocks of targets.
+        unit: "step", or "block".
+        series: of `validation_accuracy`, `validation_loss`, `batch_accuracy` and `loss` what was
+            logged: steps, ascending, and values. Accuracies are fractions.
+        initial_accuracy, accuracy: on the test set, before and after, fractions; None where it was
+            not measured.
+        figures: what else was found, by name.
+        settings: the configuration, by name.
+        config: the same as the text of a YAML file.
+        command: what runs it again.
+        citation: BibTeX.
+    """
+
+    name: str
+    summary: str
+    class_names: tuple[str, ...]
+    sprites: Sprites
+    result: int
+    steps: int
+    unit: str
+    series: dict[str, tuple[tuple[int, ...], tuple[float, ...]]]
+    initial_accuracy: float | None
+    accuracy: float | None
+    figures: dict[str, str]
+    settings: dict[str, str]
+    config: str
+    command: str
+    citation: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` takes."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Story":
+        """The story whose `to_json` went through JSON.
+
+        Raises:
+            DamagedFileError: it is not that.
+        """
+        try:
+            return _story(values)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise DamagedFileError(
+                f"this is not what a page tells of a run ({type(error).__name__}: {error})"
+            ) from error
+
+
+def _story(values: Mapping[str, Any]) -> Story:
+    known = {field.name for field in fields(Story)}
+    if set(values) != known:
+        raise ValueError(f"other fields than expected: {sorted(set(values) ^ known)}")
+    texts = ("name", "summary", "unit", "config", "command", "citation")
+    for name in texts:
+        _check(values[name], str)
+    sprites = _sprites(values["sprites"])
+    class_names = tuple(_check(name, str) for name in values["class_names"])
+    result = _check(values["result"], int)
+    if not 0 <= result < len(sprites.frames) or max(sprites.classes) >= len(class_names):
+        raise ValueError("a frame or a class that is not there")
+    return Story(
+        **{name: values[name] for name in texts},
+        class_names=class_names,
+        sprites=sprites,
+        result=result,
+        steps=_check(values["steps"], int),
+        series={
+            name: (
+                tuple(_check(step, int) for step in steps),
+                tuple(float(value) for value in found),
+            )
+            for name, (steps, found) in values["series"].items()
+        },
+        initial_accuracy=_fraction(values["initial_accuracy"]),
+        accuracy=_fraction(values["accuracy"]),
+        figures={name: _check(text, str) for name, text in values["figures"].items()},
+        settings={name: _check(text, str) for name, text in values["settings"].items()},
+    )
+
+
+def _sprites(values: Mapping[str, Any]) -> Sprites:
+    numbers = ("width", "height", "columns")
+    frames = tuple(
+        Frame(
+            step=_check(frame["step"], int),
+            picture=_check(frame["picture"], str),
+            labels=_check(frame["labels"], str),
+            scale=float(frame["scale"]),
+        )
+        for frame in values["frames"]
+    )
+    sprites = Sprites(
+        **{name: _check(values[name], int) for name in numbers},
+        rows=tuple(_check(row, int) for row in values["rows"]),
+        classes=tuple(_check(label, int) for label in values["classes"]),
+        note=_check(values["note"], str),
+        frames=frames,
+    )
+    if not frames or not sprites.rows or len(sprites.rows) != len(sprites.classes):
+        raise ValueError("no frames, or images without a class")
+    return sprites
+
+
+def _check(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r:.40} is no {kind.__name__}")
+    return value
+
+
+def _fraction(value: Any) -> float | None:
+    return None if value is None else float(value)

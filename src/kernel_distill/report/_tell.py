@@ -1,0 +1,188 @@
+"""From a distilled set, and what its run has kept, to what a page tells."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from kernel_distill.artefact import (
+    METHOD_NAMES,
+    Distilled,
+    Stage,
+    classes_of,
+    dump_config,
+    method_citation,
+)
+from kernel_distill.report._sprites import pack_stages
+from kernel_distill.report._story import Story
+
+_SERIES = ("validation_accuracy", "validation_loss", "batch_accuracy", "loss")
+_MOST_POINTS = 1000  # of a curve: more than a screen has dots for
+
+
+def tell(
+    distilled: Distilled,
+    stages: Iterable[Stage],
+    *,
+    name: str,
+    class_names: Sequence[str],
+    labels_before: np.ndarray,
+    result: Mapping[str, Any] | None = None,
+    metrics: Sequence[Mapping[str, Any]] = (),
+    config: Mapping[str, Any] | None = None,
+) -> Story:
+    """What a page tells of a run, or of a distilled set alone.
+
+    Args:
+        distilled: the set; its metadata say how it was made.
+        stages: the support at its steps, ascending, that of `distilled` among them, in natural
+            colours (see `pack_stages`).
+        name: for the heading.
+        class_names: a name for each class.
+        labels_before: [s, class], at the start: they tell each image's class.
+        result: what stands in the run's `result.json`.
+        metrics: the lines of its `metrics.jsonl`.
+        config: its settings, of `config.yaml`.
+
+    Raises:
+        InputError: a class has no name.
+    """
+    metadata, result = distilled.metadata, result or {}
+    names = tuple(map(str, class_names))
+    step = int(metadata.get("step") or 0)
+    sprites = pack_stages(stages, classes=classes_of(labels_before, names), result=step)
+    at = [frame.step for frame in sprites.frames]
+    measured = {**metadata.get("metrics", {}), **result}
+    settings = dict(config) if config and "command" in config else _settings(metadata)
+    return Story(
+        name=name,
+        summary=_summary(distilled),
+        class_names=names,
+        sprites=sprites,
+        result=at.index(step) if step in at else len(at) - 1,
+        steps=max(int(result.get("steps") or 0), *at),
+        unit="block" if metadata.get("method") == "label-solve" else "step",
+        series={series: points for series in _SERIES if (points := _points(metrics, series))[0]},
+        initial_accuracy=measured.get("initial_test_accuracy"),
+        accuracy=measured.get("test_accuracy"),
+        figures=dict(_figures(distilled, measured)),
+        settings={key: _text(value) for key, value in settings.items()},
+        config=dump_config(settings),
+        command=_command(metadata, settings),
+        citation=method_citation(str(metadata.get("method"))),
+    )
+
+
+def _summary(distilled: Distilled) -> str:
+    metadata = distilled.metadata
+    method = str(metadata.get("method", "a method that is not told"))
+    data = metadata.get("dataset", {})
+    what = "rows" if distilled.images.ndim == 2 else "images"
+    text = f"{len(distilled):,} {what}, distilled from {data.get('name', 'a data set')}"
+    if size := data.get("train_size"):
+        text += f" ({size:,} training {what})"
+    return f"{text} by {METHOD_NAMES.get(method, method)}."
+
+
+def _figures(distilled: Distilled, measured: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """The rows of the table of figures."""
+    metadata = distilled.metadata
+    data, packages = metadata.get("dataset", {}), metadata.get("packages", {})
+    for name, key in (
+        ("test accuracy, distilled", "test_accuracy"),
+        ("test accuracy, before", "initial_test_accuracy"),
+        ("validation accuracy", "validation_accuracy"),
+    ):
+        if (value := measured.get(key)) is not None:
+            yield name, f"{100 * value:.2f} %"
+    rows: dict[str, Any] = {
+        "images": len(distilled),
+        "shape of an image": "x".join(map(str, distilled.images.shape[1:])),
+        "steps done": measured.get("steps"),
+        "step of the result": metadata.get("step"),
+        "time": _duration(measured.get("wall_seconds")),
+        "device": measured.get("device"),
+        "data set": " ".join(
+            str(data[key]) for key in ("name", "version") if data.get(key) is not None
+        ),
+        "training, validation, test images": ", ".join(
+            f"{data[key]:,}"
+            for key in ("train_size", "validation_size", "test_size")
+            if key in data
+        ),
+        "architecture": ", ".join(
+            f"{each['name']} ({each.get('kernel', metadata.get('kernel'))})"
+            for each in metadata.get("architectures", ())
+        ),
+        "ridge": metadata.get("ridge"),
+        "preprocessing": metadata.get("preprocessing", {}).get("name"),
+        "label convention": metadata.get("label_convention"),
+        "seed": metadata.get("seed"),
+        "created": metadata.get("created"),
+        "versions": ", ".join(f"{name} {version}" for name, version in packages.items()),
+        "SHA-256 of the set": distilled.sha256,
+    }
+    for name, value in rows.items():
+        if value is not None and value != "":
+            yield name, _text(value)
+
+
+def _settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a run from Python, which has no configuration file of the command line."""
+    names = ("architectures", "kernel", "ridge", "seed")
+    kept: dict[str, Any] = {name: metadata[name] for name in names if name in metadata}
+    if recipe := metadata.get("preprocessing", {}).get("recipe"):
+        kept["data"] = {key: value for key, value in recipe.items() if key != "class_names"}
+    return kept | metadata.get("settings", {})
+
+
+def _command(metadata: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """What runs it again, with the versions that it ran with."""
+    packages = metadata.get("packages", {})
+    pins = [
+        f'"{name.replace("_", "-")}=={version}"'
+        for name, version in packages.items()
+        if name != "python"
+    ]
+    lines = [f"pip install {' '.join(pins)}"] if pins else []
+    if "command" in settings:
+        lines += [f"kernel-distill {settings['command']} --config config.yaml --out again"]
+    return "\n".join(lines)
+
+
+def _points(
+    metrics: Sequence[Mapping[str, Any]], name: str
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Steps and values of what was logged; of a step that came twice, the last."""
+    values = {
+        int(line["step"]): float(value)
+        for line in metrics
+        if isinstance(value := line.get(name), int | float) and isfinite(value)
+    }
+    steps = sorted(values)
+    if len(steps) > _MOST_POINTS:
+        every = -(-len(steps) // _MOST_POINTS)
+        steps = [*steps[:-1:every], steps[-1]]
+    return tuple(steps), tuple(values[step] for step in steps)
+
+
+def _duration(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_text(each)}" for key, each in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "none" if value is None else str(value)

@@ -1,0 +1,148 @@
+/* What appears beside an image that is pointed at, focused or tapped: it, before and now, and its
+   labels as bars. */
+
+const MOST_BARS = 12;
+
+class Detail {
+  constructor(box) {
+    this.box = box;
+    this.panel = null;
+    this.place = null;
+    this.hiding = 0;
+    box.addEventListener("pointerenter", () => clearTimeout(this.hiding));
+    box.addEventListener("pointerleave", () => this.hideSoon());
+    addEventListener("keydown", (event) => event.key === "Escape" && this.hide());
+    addEventListener("pointerdown", (event) => {
+      if (!event.target.closest?.(".tile button, #detail")) this.hide();
+    });
+    addEventListener("resize", () => this.hide());
+    addEventListener("scroll", () => this.position(), { passive: true });
+  }
+
+  watch(panel) {
+    const place = (event) => event.target.closest(".tile button")?.dataset.place;
+    const on = (name, act) =>
+      panel.figure.addEventListener(name, (event) => {
+        const at = place(event);
+        if (at !== undefined) act(Number(at), event);
+      });
+    on("pointerover", (at, event) => event.pointerType === "mouse" && this.show(panel, at));
+    on("pointerout", (_, event) => event.pointerType === "mouse" && this.hideSoon());
+    on("focusin", (at) => this.show(panel, at));
+    on("focusout", () => this.hideSoon());
+    on("click", (at) => this.show(panel, at)); // not every browser focuses what is tapped
+  }
+
+  show(panel, place) {
+    clearTimeout(this.hiding);
+    this.unmark();
+    [this.panel, this.place] = [panel, place];
+    const button = panel.buttons[place];
+    button.classList.add("shown");
+    button.setAttribute("aria-describedby", this.box.id);
+    this.fill();
+    this.box.hidden = false;
+    this.position();
+  }
+
+  hideSoon() {
+    clearTimeout(this.hiding);
+    this.hiding = setTimeout(() => this.hide(), 150);
+  }
+
+  hide() {
+    this.unmark();
+    this.panel = null;
+    this.box.hidden = true;
+  }
+
+  unmark() {
+    const button = this.panel?.buttons[this.place];
+    button?.classList.remove("shown");
+    button?.removeAttribute("aria-describedby");
+  }
+
+  fill() {
+    if (!this.panel) return;
+    const { story, frame } = this.panel;
+    const { sprites, class_names: names } = story;
+    const own = sprites.classes[this.place];
+    const row = sprites.rows[this.place] + 1;
+    const now = Math.max(frame ?? 0, 0);
+    this.box.replaceChildren(
+      element("p", "title", `Image ${row}, class ${names[own]}`),
+      this.pair(story, now),
+      this.bars(sprites.frames[0].label(this.place), sprites.frames[now].label(this.place), own),
+      element("p", "note", "Labels are what the image teaches of each class. Line: before."),
+    );
+  }
+
+  pair(story, now) {
+    const pair = element("div", "pair");
+    const { frames } = story.sprites;
+    for (const [frame, text] of [
+      [0, "Before"],
+      [now, now === 0 ? "Before" : stepName(story, frames[now].step)],
+    ]) {
+      const half = pair.appendChild(element("div"));
+      const canvas = half.appendChild(newCanvas(story));
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", text);
+      half.append(element("span", "", text));
+      const place = this.place;
+      picture(story, frame).then((image) => drawTile(canvas, story, image, place));
+    }
+    return pair;
+  }
+
+  bars(before, now, own) {
+    const names = this.panel.story.class_names;
+    let shown = [...now.keys()];
+    if (shown.length > MOST_BARS) {
+      const largest = [...shown].sort((a, b) => Math.abs(now[b]) - Math.abs(now[a]));
+      shown = [...new Set([own, ...largest])].slice(0, MOST_BARS).sort((a, b) => a - b);
+    }
+    const values = shown.flatMap((label) => [before[label], now[label]]);
+    const least = Math.min(0, ...values);
+    const span = Math.max(0, ...values) - least || 1;
+    const percent = (value) => `${(100 * (value - least)) / span}%`;
+    const list = element("ul");
+    for (const label of shown) {
+      const value = now[label];
+      const item = list.appendChild(element("li", label === own ? "own" : ""));
+      item.append(element("span", "class-name", names[label]));
+      const track = item.appendChild(element("span", "track"));
+      track.setAttribute("aria-hidden", "true");
+      const bar = track.appendChild(element("span", value < 0 ? "bar negative" : "bar"));
+      bar.style.left = percent(Math.min(value, 0));
+      bar.style.width = `${(100 * Math.abs(value)) / span}%`;
+      track.appendChild(element("span", "zero")).style.left = percent(0);
+      track.appendChild(element("span", "was")).style.left = percent(before[label]);
+      item.append(element("span", "value", value.toFixed(3).replace("-", "\u2212")));
+    }
+    if (shown.length < now.length) {
+      list.append(element("p", "note", `The ${shown.length} largest of ${now.length} classes.`));
+    }
+    return list;
+  }
+
+  /* Beside the image where there is room; at the foot of a narrow screen. */
+  position() {
+    if (!this.panel) return;
+    const image = this.panel.buttons[this.place].getBoundingClientRect();
+    const box = this.box.getBoundingClientRect();
+    const { clientWidth: width, clientHeight: height } = document.documentElement;
+    const gap = 10;
+    let left = image.right + gap;
+    let top = image.top + image.height / 2 - box.height / 2;
+    if (left + box.width > width) left = image.left - gap - box.width;
+    if (left < 0) {
+      left = (width - box.width) / 2;
+      const below = image.bottom + gap;
+      top = below + box.height <= height ? below : image.top - gap - box.height;
+      if (top < 0) top = image.top > height / 2 ? 0 : height - box.height;
+    }
+    this.box.style.left = `${Math.max(left, 0)}px`;
+    this.box.style.top = `${Math.min(Math.max(top, 8), Math.max(height - box.height - 8, 8))}px`;
+  }
+}
