@@ -93,7 +93,12 @@ def test_overwrite_removes_what_a_run_writes_and_nothing_else(tmp_path):
         run.save_result({})
         run.save_distilled(distilled())
         run.checkpoints.save(1, {}, {}, keep=True)
-    stale = ("images.png", "transfer.json", "checkpoints/step_00000000.safetensors.damaged")
+    stale = (
+        "images.png",
+        "report.html",
+        "transfer.json",
+        "checkpoints/step_00000000.safetensors.damaged",
+    )
     for name in stale:
         (tmp_path / name).write_bytes(b"")
     (tmp_path / ".result.json.0011aabb.writing").write_bytes(b"")

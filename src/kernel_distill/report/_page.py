@@ -93,25 +93,25 @@ def read_story(path: PathLike) -> Story:
     path = Path(path)
     path = path / FILE_NAME if path.is_dir() else path
     try:
-        text = path.read_text(encoding="utf-8")
-        data: Any = json.loads(
-            text.split(_DATA_BEGINS, 1)[1].split("<", 1)[0], parse_constant=_refused
-        )
-        version = data["format_version"]
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise InputError(
-                f"{path} has format version {version}; this kernel-distill reads up to "
-                f"{FORMAT_VERSION}. Upgrade it: pip install --upgrade kernel-distill"
-            )
-        (story,) = data["stories"]
-        return Story.from_json(story)
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        held = text.split(_DATA_BEGINS, 1)[1].split("<", 1)[0]
+        data: Any = json.loads(held, parse_constant=_refused)
+        version = data["format_version"]
+        (story,) = data["stories"]
+        if version == FORMAT_VERSION:
+            return Story.from_json(story)
     except (ValueError, IndexError, KeyError, TypeError, DamagedFileError) as error:
         raise DamagedFileError(
             f"{path} is no page of a run, or not whole ({error}). Write it again: the run's "
             "command with --resume"
         ) from error
+    raise InputError(
+        f"{path} has format version {version}; this kernel-distill reads {FORMAT_VERSION}. Upgrade "
+        "it: pip install --upgrade kernel-distill"
+    )
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,8 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # in the order in which people read them; what is no JSON never gets into a page
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
     environment.filters["per_cent"] = lambda value: f"{100 * value:.1f}"
     environment.filters["policy_hash"] = _policy_hash
     return environment

@@ -118,7 +118,7 @@ def _figures(distilled: Distilled, measured: Mapping[str, Any]) -> Iterable[tupl
         "ridge": metadata.get("ridge"),
         "preprocessing": metadata.get("preprocessing", {}).get("name"),
         "label convention": metadata.get("label_convention"),
-        "seed": metadata.get("seed"),
+        "random key": metadata.get("seed"),
         "created": metadata.get("created"),
         "versions": ", ".join(f"{name} {version}" for name, version in packages.items()),
         "SHA-256 of the set": distilled.sha256,
@@ -178,7 +178,7 @@ def _duration(seconds: float | None) -> str | None:
 
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value))
+        return ", ".join(map(_text, value)) or "none"
     if isinstance(value, Mapping):
         return "; ".join(f"{key}: {_text(each)}" for key, each in value.items())
     if isinstance(value, bool):

@@ -95,7 +95,8 @@ class Chart {
     const down = HEIGHT - MARGIN.top - MARGIN.bottom;
     const level = !this.percent && least > 0 && most > 3 * least ? Math.log : (value) => value;
     const room = 0.04 * (level(most) - level(least)) || 0.01;
-    const [low, high] = [level(least) - room, level(most) + room];
+    let [low, high] = [level(least) - room, level(most) + room];
+    if (this.percent) [low, high] = [Math.max(low, -0.005), Math.min(high, 1.005)];
     this.y = (value) => MARGIN.top + down * (1 - (level(value) - low) / (high - low));
     if (level === Math.log) {
       const coarse = powers(least, most, [1]);

@@ -126,23 +126,27 @@ class Detail {
     return list;
   }
 
-  /* Beside the image where there is room; at the foot of a narrow screen. */
+  /* Beside the image where there is room, else above or below it: never over it. */
   position() {
     if (!this.panel) return;
     const image = this.panel.buttons[this.place].getBoundingClientRect();
-    const box = this.box.getBoundingClientRect();
     const { clientWidth: width, clientHeight: height } = document.documentElement;
-    const gap = 10;
+    const [gap, edge] = [10, 8];
+    this.box.style.maxHeight = `${height - 2 * edge}px`;
+    const box = this.box.getBoundingClientRect();
+    const within = (value, size, most) => Math.max(edge, Math.min(value, most - size - edge));
     let left = image.right + gap;
-    let top = image.top + image.height / 2 - box.height / 2;
+    let top = within(image.top + image.height / 2 - box.height / 2, box.height, height);
     if (left + box.width > width) left = image.left - gap - box.width;
     if (left < 0) {
-      left = (width - box.width) / 2;
-      const below = image.bottom + gap;
-      top = below + box.height <= height ? below : image.top - gap - box.height;
-      if (top < 0) top = image.top > height / 2 ? 0 : height - box.height;
+      left = within(image.left + image.width / 2 - box.width / 2, box.width, width);
+      const above = image.top - gap - edge;
+      const below = height - image.bottom - gap - edge;
+      const room = Math.max(below >= Math.min(box.height, above) ? below : above, 120);
+      this.box.style.maxHeight = `${room}px`;
+      top = room === below ? image.bottom + gap : image.top - gap - Math.min(box.height, room);
     }
-    this.box.style.left = `${Math.max(left, 0)}px`;
-    this.box.style.top = `${Math.min(Math.max(top, 8), Math.max(height - box.height - 8, 8))}px`;
+    this.box.style.left = `${left}px`;
+    this.box.style.top = `${top}px`;
   }
 }

@@ -77,11 +77,15 @@ class Panel {
     const ratio = Math.min(Math.max(width / height, 1), 6);
     const least = classes.length <= 12 ? 5.5 : classes.length <= 120 ? 2.6 : 2;
     sheet.classList.toggle("few", few);
+    sheet.classList.toggle("strips", ratio > 1.5);
     sheet.style.setProperty("--least", `min(100%, ${least * Math.sqrt(ratio)}rem)`);
     // rows of a class as even as may be
     const widest = few ? Math.min(classes.length, 12) : Math.max(4, Math.round(15 / ratio));
     const count = few ? classes.length : most;
     sheet.style.setProperty("--across", Math.ceil(count / Math.ceil(count / widest)));
+    const names = [...groups.keys()].map((label) => this.story.class_names[label]);
+    const longest = Math.max(...names.map((name) => name.length));
+    sheet.style.setProperty("--names", `${Math.min(0.4 + 0.5 * longest, 5.2)}rem`);
     const all = few ? sheet.appendChild(element("div", "tiles")) : null;
     for (const [label, places] of groups) {
       const name = this.story.class_names[label];
