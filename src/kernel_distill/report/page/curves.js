@@ -48,6 +48,7 @@ class Chart {
   constructor(title, lines, percent) {
     Object.assign(this, { title, lines, percent });
     this.figure = element("figure", "chart");
+    this.figure.setAttribute("aria-label", title);
     this.figure.append(element("figcaption", "", title), this.legend());
     this.drawing = this.figure.appendChild(svg("svg", { role: "img", height: HEIGHT }));
     this.drawing.setAttribute("aria-label", this.described());

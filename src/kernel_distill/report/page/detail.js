@@ -26,14 +26,15 @@ class Detail {
         const at = place(event);
         if (at !== undefined) act(Number(at), event);
       });
-    on("pointerover", (at, event) => event.pointerType === "mouse" && this.show(panel, at));
+    on("pointerover", (at, event) => event.pointerType === "mouse" && this.show(panel, at, false));
     on("pointerout", (_, event) => event.pointerType === "mouse" && this.hideSoon());
-    on("focusin", (at) => this.show(panel, at));
+    on("focusin", (at) => this.show(panel, at, true));
     on("focusout", () => this.hideSoon());
-    on("click", (at) => this.show(panel, at)); // not every browser focuses what is tapped
+    on("click", (at) => this.show(panel, at, true)); // not every browser focuses what is tapped
   }
 
-  show(panel, place) {
+  /* A box that is not held lets the pointer through, to the images that it lies over. */
+  show(panel, place, held) {
     clearTimeout(this.hiding);
     this.unmark();
     [this.panel, this.place] = [panel, place];
@@ -41,6 +42,7 @@ class Detail {
     button.classList.add("shown");
     button.setAttribute("aria-describedby", this.box.id);
     this.fill();
+    this.box.classList.toggle("held", held);
     this.box.hidden = false;
     this.position();
   }

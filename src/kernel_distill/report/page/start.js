@@ -52,8 +52,9 @@ function start() {
       const frame = panel.when === "before" ? 0 : frameOf(panel.story);
       panel.show(frame);
       if (panel.when === "now") {
-        panel.figure.querySelector("figcaption").textContent =
-          text(panel.story, frame) + measured(panel.story, frame);
+        const caption = text(panel.story, frame) + measured(panel.story, frame);
+        panel.figure.querySelector("figcaption").textContent = caption;
+        panel.figure.setAttribute("aria-label", caption);
       }
     }
     const said = stories.length === 1
