@@ -1,5 +1,6 @@
 """What a distillation gives back and writes down."""
 
+import base64
 import copy
 import json
 import shutil
@@ -9,10 +10,12 @@ import jax
 import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
 import kernel_distill as kd
 from kernel_distill import results
 from kernel_distill.artefact import Run
+from kernel_distill.report import read_story
 
 KERNEL = kd.kernels.FullyConnected(depth=1, w_std=1.5).kernel("nngp")
 METHODS = {
@@ -51,13 +54,18 @@ def test_finished_run_that_goes_on_is_not_tested_again(written, monkeypatch):
         raise AssertionError("measured again")
 
     monkeypatch.setattr(results, "measure_labels", measured)
-    for name in ("result.json", "images.png"):  # as if it had been killed before the end
+    for name in (
+        "result.json",
+        "images.png",
+        "report.html",
+    ):  # as if it had been killed before the end
         (path / name).unlink()
     with Run.create(path, {"anything": 1}, resume=True) as run:
         again = distill(KERNEL, dataset, key=jax.random.key(11), run=run, **settings)
     after = json.loads((path / "result.json").read_text())
     assert after == before | {"wall_seconds": after["wall_seconds"]}
     assert (path / "images.png").exists()
+    assert read_story(path).accuracy == result.test_accuracy
     for name in ("test_accuracy", "initial_test_accuracy", "validation_accuracy"):
         assert getattr(again, name) == getattr(result, name)
 
@@ -80,6 +88,54 @@ def test_other_or_damaged_result_is_tested(written, tmp_path, damaged):
         again = distill(KERNEL, dataset, key=jax.random.key(11), run=run, **settings)
     assert again.test_accuracy == result.test_accuracy
     assert kd.load(file).metadata["metrics"]["test_accuracy"] == result.test_accuracy
+
+
+def test_a_page_that_cannot_be_made_loses_nothing(written, tmp_path, monkeypatch):
+    method, path, result, dataset = written
+    distill, settings = METHODS[method]
+    folder = shutil.copytree(path, tmp_path / "run")
+    (folder / "result.json").unlink()
+
+    def fails(*story, **options):
+        assert (folder / "result.json").exists()
+        raise RuntimeError("no page")
+
+    monkeypatch.setattr(results, "tell", fails)
+    monkeypatch.setattr(results, "save_pictures", lambda run, **given: None)  # they take a second
+    with (
+        Run.create(folder, {"anything": 1}, resume=True) as run,
+        pytest.warns(UserWarning, match=r"report\.html could not be made .*no page"),
+    ):
+        again = distill(KERNEL, dataset, key=jax.random.key(11), run=run, **settings)
+    assert again.test_accuracy == result.test_accuracy
+    assert kd.load(folder).metadata["metrics"]["test_accuracy"] == result.test_accuracy
+
+
+def test_the_page_has_the_steps_that_are_kept(written):
+    method, path, result, _ = written
+    story = read_story(path)
+    frames = story.sprites.frames
+    assert frames[story.result].step == result.distilled.metadata["step"]
+    order = list(story.sprites.rows)
+    supports = {0: result.initial.labels, frames[story.result].step: result.distilled.labels}
+    for file in path.glob("checkpoints/*.safetensors"):
+        tensors = load_file(file)
+        if method == "kip":
+            supports[int(file.stem[5:])] = tensors["['support']['labels']"]
+    assert [frame.step for frame in frames] == sorted(supports)
+    for frame in frames:
+        whole = np.frombuffer(base64.b64decode(frame.labels), "<i2").reshape(20, 10)
+        expected = supports[frame.step][order]
+        np.testing.assert_allclose(
+            frame.scale * whole, expected, rtol=0, atol=np.abs(expected).max() / 2**15
+        )
+    pictures = {frame.picture for frame in frames}
+    assert len(pictures) == (len(frames) if method == "kip" else 1)  # Label Solve keeps its images
+    assert set(story.series) == (
+        {"validation_accuracy", "validation_loss", "batch_accuracy", "loss"}
+        if method == "kip"
+        else set()
+    )
 
 
 def test_result_json(written):

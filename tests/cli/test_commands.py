@@ -44,7 +44,7 @@ def test_kip(kip_run):
         assert 0 < accuracy < 1
         assert re.search(rf"{row} +│ +{100 * accuracy:.1f} %", outcome.out)
     assert re.search(r"all 1350 training images │ +9\d\.\d %", outcome.out)
-    for name in ("distilled.npz", "images.png", "curves.png", "labels.png"):
+    for name in ("distilled.npz", "report.html", "images.png", "curves.png", "labels.png"):
         assert f"  {path / name}\n" in outcome.out
         assert (path / name).stat().st_size > 0
     distilled = kd.load(path)

@@ -2,11 +2,28 @@
 
 import json
 import re
+import shutil
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 import kernel_distill as kd
+from kernel_distill.artefact import Checkpoints
+
+
+class Parsed(HTMLParser):
+    """The text of a page, and the data in it."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.pieces = []
+        self.feed(page)
+        self.text = " ".join(" ".join(self.pieces).split())
+        self.data = json.loads(next(each for each in self.pieces if each.startswith("{")))
+
+    def handle_data(self, data):
+        self.pieces.append(data)
 
 
 def test_compare(kip_run, cli, tmp_path):
@@ -22,11 +39,48 @@ def test_compare(kip_run, cli, tmp_path):
     assert table[2].startswith(f"| {path} | 20 | {100 * accuracy:.2f} | ")
     assert re.match(r"\| kmeans \| 20 \| \d\d\.\d\d ± \d+\.\d\d \| \d", table[3])
     assert re.match(r"\| nearest-kmeans \| 20 \|  \|  \| 9\d\.\d\d ± ", table[4])
-    for name in ("table.md", "table.csv", "table.png", "comparison.json"):
+    page = Parsed((tmp_path / "report.html").read_text())
+    cells = [cell.strip() for cell in table[3].strip("|").split("|")]
+    assert " ".join(cells) in page.text  # what was measured stands in the page too
+    for name in ("report.html", "table.md", "table.csv", "table.png", "comparison.json"):
         assert f"  {tmp_path / name}\n" in outcome.out
         assert (tmp_path / name).stat().st_size > 0
     assert "did you mean" in cli("compare", path, *options, "--baselines", "kmeanz").err
     assert cli("compare", "--out", tmp_path).status == 1
+
+
+def test_the_page_alone(kip_run, cli, tmp_path):
+    """At once, of a run and of a set alone; nothing is measured."""
+    path, _ = kip_run
+    lone = tmp_path / "lone.npz"
+    shutil.copy(path / "distilled.npz", lone)
+    out = tmp_path / "out"
+    outcome = cli("compare", path, lone, "--no-measure", "--out", out)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert f"side by side: {out / 'report.html'}\n" in outcome.out
+    assert [each.name for each in out.iterdir()] == ["report.html"]
+    page = Parsed((out / "report.html").read_text())
+    of_run, of_set = page.data["stories"]
+    assert [of_run["name"], of_set["name"]] == [str(path), str(lone)]
+    steps = [frame["step"] for frame in of_run["sprites"]["frames"]]
+    assert steps == Checkpoints(path / "checkpoints").steps()
+    best = kd.load(lone).metadata["step"]
+    assert [frame["step"] for frame in of_set["sprites"]["frames"]] == [best]
+    assert (
+        of_run["accuracy"]
+        == of_set["accuracy"]
+        == kd.load(lone).metadata["metrics"]["test_accuracy"]
+    )
+    # the page of a run is not written over
+    refused = cli("compare", path, "--no-measure", "--out", path)
+    assert refused.status == 1
+    assert "holds a run" in refused.err
+    # nor does one that is damaged stand in the way
+    spoilt = shutil.copytree(path, tmp_path / "spoilt")
+    (spoilt / "report.html").write_text("<html>")
+    outcome = cli("compare", spoilt, "--no-measure", "--out", out)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "is no page of a run" in outcome.out
 
 
 def test_an_own_run_beside_a_file_of_others(kip_run, cli, tmp_path):
