@@ -34,6 +34,10 @@ def written(request, tmp_path_factory):
     return request.param, path, result, dataset
 
 
+def steps_of_page(path):
+    return [frame.step for frame in read_story(path).sprites.frames]
+
+
 def test_files(written):
     method, path, _, _ = written
     files = {each.name for each in path.iterdir()}
@@ -76,8 +80,11 @@ def test_other_or_damaged_result_is_tested(written, tmp_path, damaged):
     distill, settings = METHODS[method]
     folder = shutil.copytree(path, tmp_path / "run")
     file = folder / "distilled.npz"
+    checkpoint = folder / "checkpoints" / "step_00000003.safetensors"
     if damaged:
         file.write_bytes(file.read_bytes()[:1000])
+        if method == "kip":
+            checkpoint.write_bytes(b"")
     else:
         metadata = copy.deepcopy(result.distilled.metadata)
         metadata["metrics"]["test_accuracy"] = 2.0
@@ -88,6 +95,8 @@ def test_other_or_damaged_result_is_tested(written, tmp_path, damaged):
         again = distill(KERNEL, dataset, key=jax.random.key(11), run=run, **settings)
     assert again.test_accuracy == result.test_accuracy
     assert kd.load(file).metadata["metrics"]["test_accuracy"] == result.test_accuracy
+    if method == "kip":  # a step that cannot be read is one less on the page
+        assert (3 in steps_of_page(folder)) == (not damaged)
 
 
 def test_a_page_that_cannot_be_made_loses_nothing(written, tmp_path, monkeypatch):

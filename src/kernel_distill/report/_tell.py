@@ -5,6 +5,7 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from kernel_distill.artefact import (
     METHOD_NAMES,
@@ -27,7 +28,7 @@ def tell(
     *,
     name: str,
     class_names: Sequence[str],
-    labels_before: np.ndarray,
+    labels_before: Float[np.ndarray, "s class"],
     result: Mapping[str, Any] | None = None,
     metrics: Sequence[Mapping[str, Any]] = (),
     config: Mapping[str, Any] | None = None,

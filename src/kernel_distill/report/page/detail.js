@@ -74,7 +74,7 @@ class Detail {
     this.box.replaceChildren(
       element("p", "title", `Image ${row}, class ${names[own]}`),
       this.pair(story, now),
-      this.bars(sprites.frames[0].label(this.place), sprites.frames[now].label(this.place), own),
+      ...this.bars(sprites.frames[0].label(this.place), sprites.frames[now].label(this.place), own),
       element("p", "note", "Labels are what the image teaches of each class. Line: before."),
     );
   }
@@ -109,6 +109,8 @@ class Detail {
     const span = Math.max(0, ...values) - least || 1;
     const percent = (value) => `${(100 * (value - least)) / span}%`;
     const list = element("ul");
+    const longest = Math.max(...shown.map((label) => names[label].length));
+    list.style.setProperty("--names", `${Math.min(1 + 0.5 * longest, 8)}rem`);
     for (const label of shown) {
       const value = now[label];
       const item = list.appendChild(element("li", label === own ? "own" : ""));
@@ -122,10 +124,8 @@ class Detail {
       track.appendChild(element("span", "was")).style.left = percent(before[label]);
       item.append(element("span", "value", value.toFixed(3).replace("-", "\u2212")));
     }
-    if (shown.length < now.length) {
-      list.append(element("p", "note", `The ${shown.length} largest of ${now.length} classes.`));
-    }
-    return list;
+    if (shown.length === now.length) return [list];
+    return [list, element("p", "note", `The ${shown.length} largest of ${now.length} classes.`)];
   }
 
   /* Beside the image where there is room, else above or below it: never over it. */
