@@ -57,6 +57,7 @@ def test_wheel_works_outside_the_repository(
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["steps"] == 3
     assert 0 < result["test_accuracy"] <= 1
+    assert (tmp_path / "run" / "report.html").exists()  # its template is in the wheel
 
     pinned = {_normal(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
     installed = environment.run("pip", "list", "--format=freeze", "--exclude", "pip")
