@@ -146,7 +146,7 @@ def _program(name: str) -> str:
         ("fish", ".config/fish/completions/kernel-distill.fish"),
     ],
 )
-def test_install(cli, scripts, tmp_path, monkeypatch, shell, place):
+def test_install(cli, scripts, tmp_path, monkeypatch, *, shell, place):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)

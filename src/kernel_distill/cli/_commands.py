@@ -32,6 +32,7 @@ COMMANDS: dict[str, type] = {
     "env": Env,
     "completion": Completion,
 }
+_DESCRIPTION = "Distil a data set into a handful of synthetic examples with neural kernels."
 _EXAMPLE = "For example: "
 
 
@@ -56,7 +57,7 @@ def settings() -> dict[str, Any]:
     """How tyro names the program and its options."""
     return {
         "prog": "kernel-distill",
-        "description": "Distil a data set into a handful of synthetic examples with neural kernels.",
+        "description": _DESCRIPTION,
         "config": (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
     }
 

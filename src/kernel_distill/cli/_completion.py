@@ -63,7 +63,7 @@ def script(shell: Shell) -> str:
         # tyro's own scripts start Python at every key, complete no paths of positional arguments
         # and break at help of several lines: this parser of the same options is for shtab
         warnings.simplefilter("ignore", DeprecationWarning)
-        parser = tyro.extras.get_parser(commands.union(), **commands.settings())
+        parser: Any = tyro.extras.get_parser(commands.union(), **commands.settings())
     known = _known_values()
     for action in _actions(parser):
         name = action.dest.rpartition(".")[2]
