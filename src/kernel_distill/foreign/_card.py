@@ -19,6 +19,10 @@ class Licence:
     text: str
 
 
+# as those who give the data out have it; of MNIST, Keras tells (keras.io/api/datasets/mnist) what its
+# authors state; github.com/zalandoresearch/fashion-mnist, LICENSE;
+# archive.ics.uci.edu/dataset/80; ufldl.stanford.edu/housenumbers, beside each download;
+# www.cs.toronto.edu/~kriz/cifar.html asks to be cited and states no licence
 _LICENCES: Mapping[str, Licence] = {
     "mnist": Licence(
         "cc-by-sa-3.0",
