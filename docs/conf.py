@@ -9,6 +9,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import ziamath
+
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "kernel-distill"
@@ -27,11 +29,11 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 
-myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline"]
+myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 napoleon_use_ivar = True
@@ -44,7 +46,8 @@ toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"kernel-distill {release}"
-html_static_path = ["_static"]
+# a font for formulas, where the reader has none: most Linuxes
+html_static_path = ["_static", str(Path(ziamath.__file__).parent / "fonts")]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = False

@@ -9,8 +9,8 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-# what RST takes for markup; not so what a line begins with: a table's bar, or the stars of **settings,
-# which napoleon sees to
+# what RST takes for markup; what a line begins with is not: the bar of a table, the stars of
+# **settings, which napoleon sees to
 _BEGINNING = re.compile(r"\s*(\| |\*+(?=\w+:))?")
 _MARKUP = re.compile(r"`(?P<code>[^`]+)`|[*|]|(?<=\w)_\b")
 # what Python makes of names that are aliases

@@ -56,14 +56,7 @@ def script(shell: Shell) -> str:
     """The script that completes the command line; nothing else is needed to run it."""
     import shtab
 
-    # here, because this command is one of them
-    from kernel_distill.cli import _commands as commands
-
-    with warnings.catch_warnings():
-        # tyro's own scripts start Python at every key, complete no paths of positional arguments
-        # and break at help of several lines: this parser of the same options is for shtab
-        warnings.simplefilter("ignore", DeprecationWarning)
-        parser: Any = tyro.extras.get_parser(commands.union(), **commands.settings())
+    parser = argument_parser()
     known = _known_values()
     for action in _actions(parser):
         name = action.dest.rpartition(".")[2]
@@ -72,6 +65,20 @@ def script(shell: Shell) -> str:
         elif "PATH" in str(action.metavar) or name in ("dataset", "data_dir"):
             action.complete = shtab.FILE
     return shtab.complete(parser, shell)
+
+
+def argument_parser() -> Any:
+    """The command line in the form of argparse, for what reads options of that form.
+
+    tyro's own scripts of completion start Python at every key, complete no paths of positional
+    arguments, and break at help of several lines.
+    """
+    # here, because this command is one of them
+    from kernel_distill.cli import _commands as commands
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return tyro.extras.get_parser(commands.union(), **commands.settings())
 
 
 def _actions(parser: Any) -> Iterator[Any]:
