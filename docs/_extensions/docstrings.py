@@ -12,6 +12,7 @@ from sphinx.application import Sphinx
 # what RST takes for markup; what a line begins with is not: the bar of a table, the stars of
 # **settings, which napoleon sees to
 _BEGINNING = re.compile(r"\s*(\| |\*+(?=\w+:))?")
+_NAMES = re.compile(r"    \w+(, \w+)+: ")
 _MARKUP = re.compile(r"`(?P<code>[^`]+)`|[*|]|(?<=\w)_\b")
 # what Python makes of names that are aliases
 _ALIASES = {
@@ -39,6 +40,9 @@ def _escaped(line: str) -> str:
     def escape(found: re.Match[str]) -> str:
         return f"``{found['code']}``" if found["code"] else f"\\{found[0]}"
 
+    # several names with one description, which napoleon takes for a name and its type
+    if names := _NAMES.match(line):
+        line = names[0].replace(", ", ",\N{NO-BREAK SPACE}") + line.removeprefix(names[0])
     beginning = _BEGINNING.match(line)[0]
     return beginning + _MARKUP.sub(escape, line.removeprefix(beginning))
 
