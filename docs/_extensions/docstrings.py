@@ -17,7 +17,9 @@ _MARKUP = re.compile(r"`(?P<code>[^`]+)`|[*|]|(?<=\w)_\b")
 # what Python makes of names that are aliases
 _ALIASES = {
     "jaxlib._jax.Array": "Array",
-    "Key[Array, ''] | UInt32[Array, '2'] | UInt32[Array, '4']": "PRNGKeyArray",
+    "~jaxtyping.Key[Array, ''] | ~jaxtyping.UInt32[Array, '2'] | ~jaxtyping.UInt32[Array, '4']": (
+        "PRNGKeyArray"
+    ),
 }
 
 
