@@ -16,13 +16,14 @@ ifneq ($(wildcard ../shared/tfds),)
 export KERNEL_DISTILL_SHARED ?= $(abspath ../shared)
 endif
 
-.PHONY: help venv demo test test-slow lint tables notebooks constraints clean
+.PHONY: help venv demo test test-slow lint docs tables notebooks constraints clean
 
 help:
 	@echo 'make demo         distil the handwritten digits of scikit-learn into runs/digits'
 	@echo 'make test         the tests that a newcomer runs'
 	@echo 'make test-slow    the others: wheel, other Pythons and versions of JAX, long runs'
 	@echo 'make lint         style and types'
+	@echo 'make docs         the site, in docs/_build'
 	@echo 'make tables       the table of figures in README.md, from experiments/results'
 	@echo 'make notebooks    run the notebooks and keep their outputs'
 	@echo 'make venv         .venv with the project, its dependencies and those of its tests'
@@ -52,6 +53,14 @@ test-slow: venv
 	$(BIN)/python -m pytest -m 'slow and not ray' --numprocesses 2 --dist loadfile
 	$(BIN)/python -m pytest -m 'slow and ray'
 
+# its own step, so that the tests' environment stays small; strict: a warning is an error
+docs: .venv/documented
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build
+
+.venv/documented: .venv/installed
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 lint: venv
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -68,10 +77,10 @@ notebooks: venv
 constraints:
 	$(PYTHON) -m venv --clear .venv-constraints
 	.venv-constraints/bin/python -m pip install --disable-pip-version-check --quiet uv
-	.venv-constraints/bin/uv pip compile --quiet --upgrade --python-version 3.11 --extra test --no-annotate \
+	.venv-constraints/bin/uv pip compile --quiet --upgrade --python-version 3.11 --extra test --extra docs --no-annotate \
 	--custom-compile-command 'make constraints' --output-file constraints.txt pyproject.toml
 	rm -rf .venv-constraints
 
 clean:
-	rm -rf .venv .venv-* build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .venv-* build dist docs/_build .pytest_cache .ruff_cache .mypy_cache
 	find src tests -name __pycache__ -prune -exec rm -rf {} +

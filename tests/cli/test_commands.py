@@ -14,7 +14,9 @@ import yaml
 
 import kernel_distill as kd
 from kernel_distill.artefact import Run
+from kernel_distill.cli import _commands
 from kernel_distill.cli import _transfer as transfer_command
+from kernel_distill.cli._commands import COMMANDS
 from kernel_distill.cli._export import Export
 from kernel_distill.cli._main import _parse
 from kernel_distill.kernels import named
@@ -289,19 +291,31 @@ def test_env(cli):
         assert name in outcome.out
 
 
-@pytest.mark.parametrize("command", ["kip", "label-solve", "evaluate", "export", "import", "env"])
-def test_help_has_an_example_that_parses(cli, command):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_with_an_example_that_parses(cli, command):
     outcome = cli(command, "--help")
     assert (outcome.status, outcome.err) == (0, "")
-    (example,) = re.findall(rf"For example: kernel-distill ({command}.*)", outcome.out)
-    parsed = _parse(shlex.split(example.strip(" │")))
-    assert type(parsed).__name__.lower() == command.replace("-", "")
+    *_, title, example = outcome.out.splitlines()
+    assert title == "For example:"
+    program, *words = shlex.split(example)
+    assert program == "kernel-distill"
+    assert type(_parse(words)) is COMMANDS[command]
+    assert outcome.out.count("For example:") == 1
+
+
+def test_examples_stand_on_each_other():
+    parsed = [_parse(shlex.split(_commands.example(name))[1:]) for name in COMMANDS]
+    written = {each.output.out for each in parsed if hasattr(each, "output")}
+    read = {each.run_directory for each in parsed if hasattr(each, "run_directory")}
+    assert read <= written
+    (brought_in,) = (each.file for each in parsed if hasattr(each, "file"))
+    assert brought_in in {each.out for each in parsed if isinstance(each, Export)}
 
 
 def test_help_lists_the_commands(cli):
     outcome = cli("--help")
     assert outcome.status == 0
-    for command in ("kip", "label-solve", "evaluate", "export", "import", "env"):
+    for command in COMMANDS:
         assert command in outcome.out
 
 

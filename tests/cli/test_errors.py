@@ -24,7 +24,7 @@ def assert_refused(outcome, *parts):
     [
         (("kpi",), ["error: unknown command 'kpi': did you mean 'kip'"]),
         (("labelsolve", "--out", "x"), ["did you mean 'label-solve'"]),
-        ((), ["{kip,", "label-solve", "env}"]),
+        ((), ["{kip,", "label-solve", "completion}"]),
         (("kip",), ["--out"]),
         (("kip", "--out"), ["--out"]),
         (("kip", "--stps", "3"), ["--stps", "--steps"]),

@@ -267,6 +267,27 @@ def test_parquet(write, distilled, digits):
         assert part in card
 
 
+@pytest.mark.parametrize(
+    ("source", "licence"),
+    [
+        ("mnist", ("cc-by-sa-3.0", "Creative Commons Attribution-Share Alike 3.0")),
+        ("fashion_mnist", ("mit", "MIT")),
+        ("svhn_cropped", ("other", "non-commercial use only")),
+        ("cifar10", ("unknown", "without a licence")),
+        ("cifar100", ("unknown", "without a licence")),
+        ("flowers", ("unknown", "That of the data set flowers")),
+    ],
+)
+def test_the_card_has_the_licence_of_the_source(write, natural, distilled_of, source, licence):
+    images = natural.cifar10_images[:, 2::4, 2::4]
+    dataset = data.from_arrays(images, natural.cifar10_labels, name=source)
+    card = (write("parquet", distilled_of(dataset, per_class=1)) / "README.md").read_text()
+    _, header, text = card.split("---\n", 2)
+    identifier, said = licence
+    assert yaml.safe_load(header)["license"] == identifier
+    assert said in text.partition("## Licence of the source")[2]
+
+
 @pytest.mark.slow
 def test_datasets_loads_it(write, distilled, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))

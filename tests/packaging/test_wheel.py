@@ -1,6 +1,8 @@
 """The built wheel: it holds every module, and works away from the repository."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+_REPOSITORY = r"https://(?:github|raw\.githubusercontent)\.com/kernel-distill/kernel-distill"
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,39 @@ def test_wheel_holds_the_files_of_the_package_and_no_others(wheel: Path) -> None
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert held == on_disk
+
+
+@pytest.mark.slow
+def test_links_of_the_description_lead_out(wheel: Path) -> None:
+    """An index shows README.md without the files beside it."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        description = archive.read(name).decode().partition("\n\n")[2]
+    readme = (ROOT / "README.md").read_text()
+    links = re.findall(r"\]\((.*?)\)", description)
+    assert len(links) == len(re.findall(r"\]\((.*?)\)", readme)) > 10
+    for link in links:
+        assert link.startswith("https://"), link
+        # those into the repository lead to files that are there
+        if found := re.fullmatch(rf"{_REPOSITORY}/(?:blob/)?main/([^#]+)(?:#.*)?", link):
+            assert (ROOT / found[1]).exists(), link
+    assert "![Ten images of MNIST before and after](https://raw." in description
+
+
+@pytest.mark.slow
+def test_an_index_accepts_both_distributions(wheel: Path, tmp_path: Path) -> None:
+    # beside the environment, for this test alone: twine brings a dozen packages
+    pip = ("-m", "pip", "install", "--quiet", "--no-compile", "--target", tmp_path, "twine>=6.1")
+    subprocess.run([sys.executable, *pip], check=True)
+    checked = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", *wheel.parent.iterdir()],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+    assert checked.stdout.count("PASSED") == 2
 
 
 @pytest.mark.slow

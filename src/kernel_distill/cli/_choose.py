@@ -31,7 +31,7 @@ class Choose:
     the rank correlation with it says what the few images are good for. Accuracies are those on test
     images: that of a network chosen by this table wants others.
 
-    For example: kernel-distill choose runs/mnist --network fc1 fc3 convnet1 convnet3 --out choice
+    For example: kernel-distill choose runs/digits --network fc1 fc2 fc3 --out runs/choice
     """
 
     run_directory: tyro.conf.Positional[Path]

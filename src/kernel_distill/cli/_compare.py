@@ -89,7 +89,7 @@ class Compare:
     go through the same doors: kernel ridge regression, and the training of networks that are named.
     Accuracies that --out has already are not measured again.
 
-    For example: kernel-distill compare runs/mnist --network lenet --seeds 5 --out comparison
+    For example: kernel-distill compare runs/digits --out runs/comparison
     """
 
     run_directories: tyro.conf.Positional[tuple[Path, ...]]

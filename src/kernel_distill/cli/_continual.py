@@ -24,7 +24,7 @@ class ContinualCommand:
     Beside it with as many random images. After every task a network is trained from scratch on the
     memory, and tested on all classes that it has met.
 
-    For example: kernel-distill continual runs/mnist --network convnet3 --width 32 --out continual
+    For example: kernel-distill continual runs/digits --network fc1 --out runs/continual
     """
 
     run_directory: tyro.conf.Positional[Path]

@@ -56,7 +56,7 @@ METHODS = {"kip": EstimateKip, "label-solve": EstimateLabelSolve}
 class Estimate:
     """Time and memory of a whole run before it starts, from timing a part of it.
 
-    For example: kernel-distill estimate kip --dataset mnist --architecture convnet
+    For example: kernel-distill estimate kip --dataset digits --images-per-class 10
     """
 
     run_of: (

@@ -16,7 +16,7 @@ from kernel_distill.evaluation import evaluate
 class Evaluate:
     """Test accuracy of kernel ridge regression on a distilled set.
 
-    For example: kernel-distill evaluate runs/mnist
+    For example: kernel-distill evaluate runs/digits
     """
 
     run_directory: tyro.conf.Positional[Path]

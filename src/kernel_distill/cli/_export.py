@@ -16,7 +16,7 @@ from kernel_distill.cli._show import line
 class Export:
     """Write a distilled set as another tool loads it.
 
-    For example: kernel-distill export runs/mnist --format parquet --out exports/mnist10
+    For example: kernel-distill export runs/digits --format parquet --out exports/digits
     """
 
     run_directory: tyro.conf.Positional[Path]

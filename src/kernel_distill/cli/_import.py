@@ -22,7 +22,7 @@ class Import:
     floats are taken as preprocessed, those of 8 bits as natural. What export has written tells all
     that it was.
 
-    For example: kernel-distill import dsa.pt --dataset cifar10 --preprocessing dc --out dsa.npz
+    For example: kernel-distill import exports/digits --out digits.npz
     """
 
     file: tyro.conf.Positional[Path]

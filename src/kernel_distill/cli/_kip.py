@@ -13,7 +13,7 @@ from kernel_distill.data import Settings as DataSettings
 class Kip:
     """Learn images and labels (Kernel Inducing Points).
 
-    For example: kernel-distill kip --dataset mnist --images-per-class 1 --out runs/mnist
+    For example: kernel-distill kip --dataset digits --images-per-class 1 --out runs/digits
     """
 
     output: OutputOptions

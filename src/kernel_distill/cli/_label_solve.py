@@ -14,7 +14,7 @@ from kernel_distill.data import Settings as DataSettings
 class LabelSolve:
     """Keep natural images and solve for their labels (Label Solve).
 
-    For example: kernel-distill label-solve --dataset cifar10 --support-size 500 --out runs/ls
+    For example: kernel-distill label-solve --dataset digits --support-size 50 --out runs/labels
     """
 
     output: OutputOptions

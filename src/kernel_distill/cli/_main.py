@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import inspect
 import io
 import os
 import shlex
@@ -13,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 
@@ -21,34 +20,11 @@ from kernel_distill import _hosts as hosts
 from kernel_distill._errors import KernelDistillError, unknown_name
 from kernel_distill._interrupt import Interrupted
 from kernel_distill.artefact import holds_run
-from kernel_distill.cli._choose import Choose
-from kernel_distill.cli._compare import Compare
-from kernel_distill.cli._continual import ContinualCommand
-from kernel_distill.cli._env import Env
-from kernel_distill.cli._estimate import METHODS, Estimate
-from kernel_distill.cli._evaluate import Evaluate
-from kernel_distill.cli._export import Export
-from kernel_distill.cli._import import Import
+from kernel_distill.cli import _commands as commands
+from kernel_distill.cli._commands import COMMANDS
+from kernel_distill.cli._estimate import METHODS
 from kernel_distill.cli._jax import configure, out_of_memory
-from kernel_distill.cli._kip import Kip
-from kernel_distill.cli._label_solve import LabelSolve
 from kernel_distill.cli._options import arguments_of_config
-from kernel_distill.cli._transfer import TransferCommand
-
-_COMMANDS: dict[str, type] = {
-    "kip": Kip,
-    "label-solve": LabelSolve,
-    "estimate": Estimate,
-    "evaluate": Evaluate,
-    "transfer": TransferCommand,
-    "compare": Compare,
-    "choose": Choose,
-    "continual": ContinualCommand,
-    "export": Export,
-    "import": Import,
-    "env": Env,
-}
-_DESCRIPTION = "Distil a data set into a handful of synthetic examples with neural kernels."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,32 +73,19 @@ def _run(given: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> Any:
-    """The command with its options, an instance of one of `_COMMANDS`.
+    """The command with its options, an instance of one of `COMMANDS`.
 
     Raises:
         InputError: no such command, or an option's value is out of range.
         SystemExit: another error in the options, or help; it is printed already.
     """
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
-        raise unknown_name("command", arguments[0], _COMMANDS)
-    union: Any = None
-    for name, command in _COMMANDS.items():
-        text = inspect.cleandoc(command.__doc__ or "")
-        if arguments[:1] != [name]:  # a line in the list of commands; all of it in its own help
-            text = text.split("\n")[0]
-        # a type made at run time, which no static checker can follow
-        option: Any = Annotated[command, tyro.conf.subcommand(name, description=text)]
-        union = option if union is None else union | option
+    name = arguments[0] if arguments else None
+    if name and not name.startswith("-") and name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            return tyro.cli(
-                union,
-                args=arguments,
-                prog="kernel-distill",
-                description=_DESCRIPTION,
-                config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
-            )
+            return tyro.cli(commands.union(name), args=arguments, **commands.settings())
     except SystemExit as stop:
         # tyro reports the errors of the settings dataclasses too, in a frame and by the names of
         # its own inner fields: they go out as those that are raised later do
@@ -130,6 +93,8 @@ def _parse(arguments: list[str]) -> Any:
             if isinstance(error, KernelDistillError):
                 raise error from None
         sys.stderr.write(printed.getvalue())
+        if not stop.code and name in COMMANDS:
+            print(f"For example:\n    {commands.example(name)}")
         raise
 
 
@@ -146,7 +111,7 @@ def _with_config(arguments: list[str]) -> list[str]:
     """
     words = 2 if arguments[:1] == ["estimate"] else 1
     command, rest = arguments[:words], arguments[words:]
-    settings = METHODS if words == 2 else _COMMANDS
+    settings = METHODS if words == 2 else COMMANDS
     name = command[-1] if command else ""
     if name not in ("kip", "label-solve"):
         return arguments
@@ -176,7 +141,7 @@ def _how_to_resume(command: Any) -> str:
     if output is None or not holds_run(output.out):
         return "stopped; nothing was begun that could go on"
     out = shlex.quote(str(output.out))
-    (name,) = (name for name, known in _COMMANDS.items() if isinstance(command, known))
+    (name,) = (name for name, known in COMMANDS.items() if isinstance(command, known))
     insecure = " --insecure" if command.devices.insecure else ""
     return f"stopped; go on with: kernel-distill {name} --out {out} --resume{insecure}" + (
         "\n(in each process with the --coordinator and numbers of before, or in one alone)"

@@ -28,7 +28,7 @@ from kernel_distill.transfer import (
 class TransferCommand:
     """Train networks of finite width on a distilled set, and test them.
 
-    For example: kernel-distill transfer runs/mnist --network convnet --width 128 --seeds 5
+    For example: kernel-distill transfer runs/digits --network fc1 --seeds 3
     """
 
     run_directory: tyro.conf.Positional[Path]

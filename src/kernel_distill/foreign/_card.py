@@ -20,6 +20,10 @@ class Licence:
     text: str
 
 
+# as those who give the data out have it; of MNIST, keras.io/api/datasets/mnist tells what its
+# authors state; github.com/zalandoresearch/fashion-mnist, LICENSE;
+# archive.ics.uci.edu/dataset/80; ufldl.stanford.edu/housenumbers, beside each download;
+# www.cs.toronto.edu/~kriz/cifar.html asks to be cited and states no licence
 _LICENCES: Mapping[str, Licence] = {
     "mnist": Licence(
         "cc-by-sa-3.0",
