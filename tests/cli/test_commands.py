@@ -145,7 +145,8 @@ def test_evaluate_a_mixture_of_both_kinds(cli, own, tmp_path):
 @pytest.mark.usefixtures("without_pictures")
 def test_convolutional_network(cli, own, tmp_path):
     outcome = cli(
-        *("kip", "--dataset", own, "--architecture", "convnet1", "--out", tmp_path / "run"), *QUICK
+        *("kip", "--dataset", own, "--architecture", "convnet1", "--kernel", "nngp"),
+        *("--out", tmp_path / "run", *QUICK),
     )
     assert (outcome.status, outcome.err) == (0, "")
     assert kd.load(tmp_path / "run").metadata["architecture"]["name"] == "convnet1"

@@ -30,7 +30,7 @@ RUNS = {
         *("--steps", 60, "--batch-size", 9, "--augment", "shift", "--validation-size", 20),
     ),
     "label-solve": (
-        *("label-solve", "--architecture", "convnet1", "--support-size", 11),
+        *("label-solve", "--architecture", "convnet1", "--kernel", "nngp", "--support-size", 11),
         *("--block-size", 9, "--validation-size", 20),
     ),
 }
@@ -230,7 +230,7 @@ def test_different_settings(processes, tmp_path):
 def test_kernels_of_both_kinds_drawn_a_step(processes, tmp_path):
     """Between meshes of other devices a state could not go from one step to the next."""
     path = tmp_path / "run"
-    options = (*RUNS["kip"][:1], "--architecture", "fc1", "convnet1", "--steps", 6)
+    options = ("kip", "--architecture", "fc1", "convnet1", "--kernel", "nngp", "--steps", 6)
     both = processes.start_two(
         *(*options, "--batch-size", 9, "--validation-size", 20, "--out", path), devices=2
     )

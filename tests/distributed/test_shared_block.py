@@ -25,8 +25,6 @@ from kernel_distill.distributed._ray import RayKernel
 from kernel_distill.distributed._worker import Done, Job, _compute
 from kernel_distill.kip._step import Augmentation, natural_batch
 
-pytestmark = pytest.mark.kernels
-
 CONVNET = kernels.ConvNet(depth=1, prepend=False).kernel()
 FC = kernels.FullyConnected(depth=1).kernel()
 EPS = {"float32": 1e-6, "float64": 1e-14}

@@ -15,7 +15,7 @@ QUICK = {
     "quickstart": 'DATASET, STEPS, TRAINING_STEPS = "digits", 20, 20',
     "label_solve": 'DATASET, IMAGES = "digits", 50',
     "transfer": (
-        'DATASET, ARCHITECTURE, STEPS, BATCH = "digits", "convnet2", 3, 20\n'
+        'DATASET, ARCHITECTURE, STEPS, BATCH = "digits", "convnet1", 3, 20\n'
         "HELD_OUT, WIDTH, TRAINING_STEPS, SEEDS = 100, 8, 20, 2"
     ),
     "own_data": 'FOLDER, STEPS = "my_images", 20',
