@@ -367,6 +367,20 @@ def test_runs_side_by_side_share_a_slider(written, browser, tmp_path):
     assert browser.run("return document.documentElement.scrollWidth") <= 360
 
 
+def test_rows_of_a_table_are_strips(written, browser, tmp_path):
+    """Of the features none is lost, and a row is high enough to be pointed at."""
+    path = tmp_path / "report.html"
+    save_report(path, [written(12, (784,)).story])
+    browser.open(path, width=360, touch=True)
+    assert browser.run("return document.documentElement.scrollWidth") <= 360
+    strips = browser.pixels("[data-when=now] canvas")
+    assert strips.shape == (12, 1, 784, 3)
+    assert np.unique(strips[0, 0], axis=0).shape[0] > 100
+    for canvas in browser.all("[data-when=now] canvas"):
+        assert canvas.size["width"] == pytest.approx(6 * canvas.size["height"], abs=6)
+        assert canvas.size["height"] >= 12
+
+
 def test_five_hundred_images_at_twenty_steps(written, browser, tmp_path):
     steps = tuple(range(21))
     run = written(500, (16, 16, 3), tuple(map(str, range(10))), steps=steps, result=20)

@@ -70,7 +70,7 @@ def test_frames_between_are_left_out_until_all_have_room(most_bytes):
     assert {0, 13, 19} <= set(steps)
     assert steps == sorted(steps)
     # a frame takes some 8,200 bytes of base64, random pixels being what PNG cannot compress; of
-    # images averaged over squares of two, as in the least room, some 2,500
+    # images averaged over squares of two, as in the least room, some 2,400
     assert len(steps) == {15_000: 6, 40_000: 4, 10**7: 20}[most_bytes]
     assert max(np.diff(steps)) <= 2 * 19 / (len(steps) - 2)  # evenly
 
@@ -98,9 +98,28 @@ def test_rows_of_a_table_are_strips_of_colours():
     labels = np.eye(3, dtype=np.float32)
     sprites = pack_stages([Stage(0, table, labels)], classes=np.arange(3), result=0)
     strips = images_of(sprites, sprites.frames[0]).astype(int)
-    assert strips.shape == (3, 2, 13, 3)
+    assert strips.shape == (3, 1, 13, 3)
     (red, _, blue), (other_red, _, other_blue) = strips[0, 0, 2], strips[1, 0, 2]
     assert red > blue + 50
     assert other_blue > other_red + 50
     assert np.ptp(strips[2]) < 5  # the mean is pale
     assert "a row of the table is a strip" in sprites.note
+
+
+def test_a_feature_is_a_pixel_however_many_there_are():
+    """None is averaged with its neighbours; where rows are too long, there are fewer."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(40, 784)).astype(np.float32)
+    classes = np.arange(40) % 4
+    labels = np.eye(4, dtype=np.float32)[classes]
+    alone = pack_stages([Stage(0, table, labels)], classes=classes, result=0)
+    assert (len(alone.rows), alone.width, alone.height) == (40, 784, 1)
+    few = pack_stages([Stage(0, table, labels)], classes=classes, result=0, most_bytes=150_000)
+    assert (len(few.rows), few.width, few.height) == (8, 784, 1)
+    assert few.note.startswith("8 of 40 images: the first 2 of each class; a row")
+    assert sum(len(each.picture) + len(each.labels) for each in few.frames) <= 150_000 / 4
+    strips = images_of(few, few.frames[0])[:, 0].astype(int)
+    shown = table[list(few.rows)]
+    values = (shown - shown.mean(axis=0)) / shown.std(axis=0)
+    assert (strips[..., 0] > strips[..., 2])[values > 0.1].all()  # red, each by itself
+    assert (strips[..., 0] < strips[..., 2])[values < -0.1].all()

@@ -10,11 +10,14 @@ _MOST_A_CLASS = 50
 Groups = dict[int, np.ndarray]  # the rows of each class
 
 
-def selected(classes: Int[np.ndarray, "s"]) -> tuple[Groups, str]:
-    """The rows to show of each class, and what to say of those left out."""
+def selected(classes: Int[np.ndarray, "s"], *, most: int = _MOST_IMAGES) -> tuple[Groups, str]:
+    """The rows to show of each class, at most so many, and what to say of those left out.
+
+    One of each class is always there.
+    """
     present = np.unique(classes)
     shown = present[:_MOST_CLASSES]
-    most = min(_MOST_A_CLASS, max(1, _MOST_IMAGES // len(shown)))
+    most = min(_MOST_A_CLASS, max(1, min(most, _MOST_IMAGES) // len(shown)))
     groups = {int(label): np.flatnonzero(classes == label)[:most] for label in shown}
     count = sum(map(len, groups.values()))
     if count == len(classes):

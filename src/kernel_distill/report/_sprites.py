@@ -42,7 +42,7 @@ class Sprites:
     """The images that are shown of a support, at every step that is.
 
     Attributes:
-        width, height: of an image, in pixels.
+        width, height: of an image, in pixels; of a row of a table, its features and 1.
         columns: images side by side in a sprite.
         rows: the number of each image in its set.
         classes: the class of each at the start, ascending.
@@ -69,30 +69,36 @@ def pack_stages(
     """The stages of a run as sprites.
 
     Of large supports the same images are shown as on `images.png`; images are averaged over squares
-    of pixels until four steps have room, and steps between are left out until all have.
+    of pixels until four steps have room, and steps between are left out until all have. Rows of a
+    table are shown in full, fewer of them where they are very long: the average of features that
+    happen to be neighbours would be a colour of none.
 
     Args:
         stages: by step, ascending, images in natural colours, 0 to 1; or tables, whose rows become
-            strips of colours. Read one at a time.
+            strips of colours, a pixel a feature. Read one at a time.
         classes: of each image, at the start.
         result: the step that is the result; it and the first and last are always there.
         most_bytes: of all frames.
     """
-    groups, note = selected(classes)
-    rows = np.concatenate(list(groups.values()))
+    room = int(most_bytes / 4 * 3 / 4)  # of a step, as base64 takes four bytes for three
+    rows, note = np.arange(0), ""
     shape: tuple[int, int] = (0, 0)
     shrink = 1
     colours: _Colours | None = None
     frames: list[Frame] = []
     for stage in stages:
+        is_table = stage.images.ndim == 2
+        if not frames:
+            of_row = 3 * stage.images.shape[-1] + 2 * stage.labels.shape[-1]
+            groups, note = selected(classes, most=room // of_row) if is_table else selected(classes)
+            rows = np.concatenate(list(groups.values()))
         images, labels = stage.images[rows], stage.labels[rows]
-        if images.ndim == 2:
+        if is_table:
             colours = colours or _Colours(images)
             images = colours.strips(images)
-        if not frames:
-            room = most_bytes / 4 * 3 / 4 - 2 * labels.size  # base64 takes four bytes for three
+        elif not frames:
             pixels = 3 * len(images) * images.shape[1] * images.shape[2]
-            shrink = math.ceil(math.sqrt(max(pixels / max(room, 1), 1)))
+            shrink = math.ceil(math.sqrt(max(pixels / max(room - 2 * labels.size, 1), 1)))
             shrink = min(shrink, *images.shape[1:3])
         drawn = eight_bits(images, shrink=shrink)
         shape = drawn.shape[1], drawn.shape[2]
@@ -108,7 +114,7 @@ def pack_stages(
     return Sprites(
         width=shape[1],
         height=shape[0],
-        columns=_columns(len(rows)),
+        columns=_columns(len(rows), *shape),
         rows=tuple(rows.tolist()),
         classes=tuple(classes[rows].tolist()),
         note="; ".join(notes),
@@ -116,8 +122,9 @@ def pack_stages(
     )
 
 
-def _columns(count: int) -> int:
-    return math.ceil(math.sqrt(count))
+def _columns(count: int, height: int, width: int) -> int:
+    """That make a sheet about as wide as high: browsers draw none of some 16,000 pixels exactly."""
+    return min(max(math.ceil(math.sqrt(count * height / width)), 1), count)
 
 
 def _frame(step: int, images: UInt8[np.ndarray, "s h w 3"], labels: np.ndarray) -> Frame:
@@ -135,7 +142,7 @@ def _png(images: UInt8[np.ndarray, "s h w 3"]) -> bytes:
     from PIL import Image
 
     count, height, width, _ = images.shape
-    columns = _columns(count)
+    columns = _columns(count, height, width)
     lines = math.ceil(count / columns)
     sheet = np.zeros((lines * columns, height, width, 3), np.uint8)
     sheet[:count] = images
@@ -167,10 +174,10 @@ class _Colours:
         self._mean = table.mean(axis=0, dtype=np.float64)
         self._deviation = np.where(deviation > 0, deviation, 1.0)
 
-    def strips(self, table: Float[np.ndarray, "s feature"]) -> Float[np.ndarray, "s h feature 3"]:
-        """Each row as an image; higher than a pixel where there are many features."""
+    def strips(self, table: Float[np.ndarray, "s feature"]) -> Float[np.ndarray, "s 1 feature 3"]:
+        """Each row as an image one pixel high, which a page draws higher."""
         from matplotlib import colormaps
 
         values = (table - self._mean) / self._deviation
         coloured = colormaps["RdBu_r"](values / 5 + 0.5)[..., :3]
-        return np.repeat(coloured[:, None], max(1, round(table.shape[1] / 6)), axis=1)
+        return coloured[:, None]

@@ -46,6 +46,8 @@ function newCanvas(story) {
   const canvas = document.createElement("canvas");
   canvas.width = story.sprites.width;
   canvas.height = story.sprites.height;
+  // a row of a table, a pixel high
+  if (canvas.height === 1) canvas.style.aspectRatio = Math.min(canvas.width, 6);
   return canvas;
 }
 
