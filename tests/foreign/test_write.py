@@ -288,6 +288,20 @@ def test_the_card_has_the_licence_of_the_source(write, natural, distilled_of, so
     assert said in text.partition("## Licence of the source")[2]
 
 
+@pytest.mark.parametrize(
+    ("metadata", "made"),
+    [
+        ({"method": "kip"}, "by Kernel Inducing Points (KIP) with kernel-distill."),
+        ({"method": "kip", "origin": {}}, "by Kernel Inducing Points (KIP)."),
+        ({"method": "rfad", "origin": {}}, "by RFAD."),
+        ({"method": "foreign", "origin": {}}, "by an unknown method."),
+    ],
+)
+def test_the_card_says_who_made_it(write, digits, distilled_of, metadata, made):
+    card = (write("parquet", distilled_of(digits, **metadata)) / "README.md").read_text()
+    assert f"distilled from digits (1) {made} " in card.replace("\n", " ")
+
+
 @pytest.mark.slow
 def test_datasets_loads_it(write, distilled, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))

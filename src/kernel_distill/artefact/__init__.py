@@ -6,7 +6,9 @@ from kernel_distill.artefact._checkpoints import (
     DamagedCheckpointWarning as DamagedCheckpointWarning,
 )
 from kernel_distill.artefact._citation import METHOD_NAMES as METHOD_NAMES
+from kernel_distill.artefact._citation import made_here as made_here
 from kernel_distill.artefact._citation import method_citation as method_citation
+from kernel_distill.artefact._citation import method_name as method_name
 from kernel_distill.artefact._comparison_picture import comparison_picture as comparison_picture
 from kernel_distill.artefact._config import dump_config as dump_config
 from kernel_distill.artefact._config import read_config as read_config

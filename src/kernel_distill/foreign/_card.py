@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kernel_distill.artefact import METHOD_NAMES, method_citation
+from kernel_distill.artefact import made_here, method_citation, method_name
 from kernel_distill.foreign._content import Content
 
 
@@ -71,7 +71,7 @@ def summary(content: Content) -> str:
     sentences = [
         f"{len(content.distilled)} images of {len(content.class_names)} classes, distilled from "
         f"{content.dataset} ({metadata['dataset'].get('version', 'version unknown')}) by "
-        f"{METHOD_NAMES.get(content.method, content.method)} with kernel-distill."
+        f"{method_name(metadata)}{' with kernel-distill' if made_here(metadata) else ''}."
     ]
     if "architectures" in metadata:
         kernels = ", ".join(
