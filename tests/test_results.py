@@ -147,6 +147,27 @@ def test_the_page_has_the_steps_that_are_kept(written):
     )
 
 
+@pytest.mark.parametrize("start", ["real", "herding", "noise"])
+def test_a_picture_goes_over_into_that_of_the_next_step(start):
+    """From the support that a run began with, too: its contrast is no effect of training."""
+    rng = np.random.default_rng(0)
+    faint = np.array([0.1, 1, 0.3, 2], np.float32)[:, None, None, None]
+    natural = faint * rng.normal(size=(4, 6, 6, 1)).astype(np.float32) + faint
+    data = kd.data.from_arrays(natural.repeat(5, axis=0), np.arange(20) % 2, preprocessing="none")
+    images = 7 * rng.normal(size=natural.shape).astype(np.float32) if start == "noise" else natural
+    metadata = {"settings": {"start": start}}
+    sets = [kd.Distilled(each, np.eye(4, 2, dtype=np.float32), metadata) for each in (images,) * 2]
+    contrast = results._contrast(results.Result(*sets, 0.5, 0.5, None, 1, 1.0), data)
+    before = contrast.give(images)
+    after = contrast.give(images + 1e-3 * rng.normal(size=images.shape).astype(np.float32))
+    assert np.abs(after - before).max() < 0.02
+    if start == "noise":  # as bright as what it is distilled from
+        average = np.mean([each.mean() for each in data.train.images])
+        np.testing.assert_allclose(before.mean(axis=(1, 2, 3)), average, rtol=1e-4)
+    else:
+        np.testing.assert_array_equal(before, natural)
+
+
 def test_result_json(written):
     method, path, result, _ = written
     found = json.loads((path / "result.json").read_text())

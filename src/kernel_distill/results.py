@@ -3,8 +3,8 @@
 import heapq
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from jaxtyping import Float, PRNGKeyArray
 from kernel_distill import _hosts as hosts
 from kernel_distill._errors import StorageError
 from kernel_distill.artefact import (
+    Contrast,
     Distilled,
     Run,
     Stage,
@@ -77,7 +78,7 @@ class Result:
     def initial_name(self) -> str:
         """What to call the initial support: "natural", or "initial" where some of it is noise."""
         settings = self.initial.metadata["settings"]
-        natural = settings.get("start", "real") == "real" and not settings.get("corruption")
+        natural = settings.get("start") != "noise" and not settings.get("corruption")
         return "natural" if natural else "initial"
 
 
@@ -217,10 +218,15 @@ def _draw(
     caption = "The same, labels learned" if np.array_equal(before, after) else "Distilled"
     architectures = [each["name"] for each in result.distilled.metadata["architectures"]]
     title = f"{data.name} · {', '.join(architectures)} · {len(after)} images"
+    contrast = _contrast(result, data)
+
+    def viewable(images: Float[np.ndarray, "s *shape"]) -> Float[np.ndarray, "s *shape"]:
+        return data.preprocessing.invert_for_viewing(contrast.give(images))
+
     save_pictures(
         run,
-        before=_viewable(before, result, data),
-        after=_viewable(after, result, data),
+        before=viewable(before),
+        after=viewable(after),
         labels_before=result.initial.labels,
         labels_after=result.distilled.labels,
         class_names=data.class_names,
@@ -235,7 +241,7 @@ def _draw(
     try:
         story = tell(
             result.distilled,
-            _shown(stages, result, data),
+            (replace(stage, images=viewable(stage.images)) for stage in _shown(stages, result)),
             name=title,
             class_names=data.class_names,
             labels_before=result.initial.labels,
@@ -255,42 +261,20 @@ def _draw(
         )
 
 
-def _shown(stages: Iterable[Stage], result: Result, data: Dataset) -> Iterator[Stage]:
-    """The support at the start, at the steps between and as it is the result, for viewing."""
+def _shown(stages: Iterable[Stage], result: Result) -> Iterable[Stage]:
+    """The support at the start, at the steps between and as it is the result."""
     ends = {0: result.initial, result.distilled.metadata["step"]: result.distilled}
     own = [Stage(step, each.images, each.labels) for step, each in sorted(ends.items())]
     between = (stage for stage in stages if stage.step not in ends)
-    for stage in heapq.merge(own, between, key=lambda stage: stage.step):
-        yield Stage(stage.step, _viewable(stage.images, result, data), stage.labels)
+    return heapq.merge(own, between, key=lambda stage: stage.step)
 
 
-def _viewable(
-    images: Float[np.ndarray, "s *shape"], result: Result, data: Dataset
-) -> Float[np.ndarray, "s *shape"]:
-    """In natural colours; learned images with the contrast of those that the run began with."""
-    natural = result.initial.images
-    if not np.array_equal(images, natural):
-        images = _with_contrast_of(natural, images)
-    return data.preprocessing.invert_for_viewing(images)
+def _contrast(result: Result, data: Dataset) -> Contrast:
+    """With which the images of all steps are drawn, so that a picture goes over into the next.
 
-
-def _with_contrast_of(
-    natural: Float[np.ndarray, "s *shape"], images: Float[np.ndarray, "s *shape"]
-) -> Float[np.ndarray, "s *shape"]:
-    """Every image with the average mean and norm of the natural ones, for viewing.
-
-    Learned labels set the scale of what an image teaches, so its own contrast means little, and
-    may be too faint to see. Tables stay as they are: their numbers have units.
+    That of each image's own natural start, which is then drawn as it is; where the start is noise,
+    the average of the training images.
     """
-    if natural.ndim == 2:
-        return images
-
-    def parts(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rows = images.reshape(len(images), -1)
-        mean = rows.mean(axis=1, keepdims=True)
-        return rows - mean, mean, np.linalg.norm(rows - mean, axis=1, keepdims=True)
-
-    centred, _, norms = parts(images)
-    _, means, natural_norms = parts(natural)
-    scaled = centred * natural_norms.mean() / np.where(norms > 0, norms, 1)
-    return (scaled + means.mean()).reshape(images.shape)
+    if result.initial.images.ndim == 2 or result.initial_name == "natural":
+        return Contrast.of(result.initial.images)
+    return Contrast.of(data.train.images).average()

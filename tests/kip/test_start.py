@@ -31,7 +31,12 @@ def test_default_is_one_image_per_class(tiny):
 
 @pytest.mark.parametrize(
     ("settings", "name"),
-    [({}, "natural"), ({"start": "noise"}, "initial"), ({"corruption": 0.5}, "initial")],
+    [
+        ({}, "natural"),
+        ({"start": "herding"}, "natural"),
+        ({"start": "noise"}, "initial"),
+        ({"corruption": 0.5}, "initial"),
+    ],
 )
 def test_noise_is_not_called_natural(tiny, settings, name):
     assert kip.distill(KERNEL, tiny, key=KEY, steps=0, **settings).initial_name == name

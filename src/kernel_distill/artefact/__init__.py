@@ -18,6 +18,7 @@ from kernel_distill.artefact._distilled import Distilled as Distilled
 from kernel_distill.artefact._distilled import load as load
 from kernel_distill.artefact._images_picture import images_picture as images_picture
 from kernel_distill.artefact._labels_picture import labels_picture as labels_picture
+from kernel_distill.artefact._metadata import PACKAGES as PACKAGES
 from kernel_distill.artefact._metadata import device_description as device_description
 from kernel_distill.artefact._metadata import package_versions as package_versions
 from kernel_distill.artefact._pictures import save_pictures as save_pictures
@@ -33,5 +34,6 @@ from kernel_distill.artefact._style import save_picture as save_picture
 from kernel_distill.artefact._transfer_picture import transfer_picture as transfer_picture
 from kernel_distill.artefact._tree import pack as pack
 from kernel_distill.artefact._tree import unpack as unpack
+from kernel_distill.artefact._viewing import Contrast as Contrast
 from kernel_distill.artefact._viewing import eight_bits as eight_bits
 from kernel_distill.artefact._viewing import selected as selected

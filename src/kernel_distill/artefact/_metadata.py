@@ -4,7 +4,8 @@ import os
 import platform
 from collections import Counter
 
-_PACKAGES = (
+PACKAGES = (
+    "kernel-distill",
     "jax",
     "jaxlib",
     "numpy",
@@ -16,6 +17,7 @@ _PACKAGES = (
     "scikit-learn",
     "safetensors",
 )
+"""This library and what it stands on, as pip calls them."""
 
 
 def package_versions() -> dict[str, str]:
@@ -26,7 +28,7 @@ def package_versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     versions = {"python": platform.python_version()}
-    for package in ("kernel-distill", *_PACKAGES):
+    for package in PACKAGES:
         try:
             versions[package.replace("-", "_")] = version(package)
         except PackageNotFoundError:
