@@ -249,7 +249,7 @@ def _draw(
             metrics=run.metrics(),
             config=run.config,
         )
-        save_report(run.path / FILE_NAME, [story])
+        save_report(run.path / FILE_NAME, [story], of_run=True)
     except StorageError:
         raise
     except Exception as error:

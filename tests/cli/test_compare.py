@@ -45,6 +45,14 @@ def test_compare(kip_run, cli, tmp_path):
     for name in ("report.html", "table.md", "table.csv", "table.png", "comparison.json"):
         assert f"  {tmp_path / name}\n" in outcome.out
         assert (tmp_path / name).stat().st_size > 0
+    # it stays while the same sets are shown, and goes with them
+    again = cli("compare", path, "--no-measure", "--out", tmp_path)
+    assert "replaces" not in again.out
+    assert " ".join(cells) in Parsed((tmp_path / "report.html").read_text()).text
+    other = shutil.copy(path / "distilled.npz", tmp_path / "other.npz")
+    replaced = cli("compare", path, other, "--no-measure", "--out", tmp_path)
+    assert f"replaces the comparison of {path}." in replaced.out.replace("\n", "")
+    assert " ".join(cells) not in Parsed((tmp_path / "report.html").read_text()).text
     assert "did you mean" in cli("compare", path, *options, "--baselines", "kmeanz").err
     assert cli("compare", "--out", tmp_path).status == 1
 
@@ -66,6 +74,8 @@ def test_the_page_alone(kip_run, cli, tmp_path):
     assert steps == Checkpoints(path / "checkpoints").steps()
     best = kd.load(lone).metadata["step"]
     assert [frame["step"] for frame in of_set["sprites"]["frames"]] == [best]
+    assert (of_run["has_start"], of_set["has_start"], of_set["steps"]) == (True, False, None)
+    assert of_set["sha256"] == of_run["sha256"]
     assert (
         of_run["accuracy"]
         == of_set["accuracy"]
@@ -75,6 +85,18 @@ def test_the_page_alone(kip_run, cli, tmp_path):
     refused = cli("compare", path, "--no-measure", "--out", path)
     assert refused.status == 1
     assert "holds a run" in refused.err
+    # nor what is none of this command's
+    page = tmp_path / "pages" / "report.html"
+    for text, reason in (
+        ("<html>the user's own", "no page of kernel-distill"),
+        ((path / "report.html").read_text(), "the page of a run"),
+    ):
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(text)
+        refused = cli("compare", path, "--no-measure", "--out", page.parent)
+        assert refused.status == 1
+        assert reason in refused.err
+        assert page.read_text() == text
     # nor does one that is damaged stand in the way
     spoilt = shutil.copytree(path, tmp_path / "spoilt")
     (spoilt / "report.html").write_text("<html>")
@@ -97,6 +119,11 @@ def test_an_own_run_beside_a_file_of_others(kip_run, cli, tmp_path):
     )  # fmt: skip
     assert (outcome.status, outcome.err) == (0, "")
     assert (tmp_path / "out/table.md").read_text().count("\n| ") == 3  # a rule and two rows
+    own, other = Parsed((tmp_path / "out/report.html").read_text()).data["stories"]
+    assert other["summary"].endswith(" by an unknown method.")
+    assert "versions" in own["figures"]
+    assert "versions" not in other["figures"]
+    assert (other["has_start"], other["sprites"]["frames"][0]["step"]) == (False, None)
     # its architecture is not known, and networks need none
     outcome = cli(
         "compare", others, "--dataset", "digits", "--preprocessing", "none", "--baselines", "none",

@@ -2,12 +2,22 @@
 
 import base64
 import hashlib
+import json
 from html.parser import HTMLParser
 
 import pytest
 
 from kernel_distill._errors import DamagedFileError, InputError
-from kernel_distill.report import Table, read_story, save_report
+from kernel_distill.artefact import Distilled
+from kernel_distill.report import (
+    Story,
+    Table,
+    is_page,
+    read_page,
+    read_story,
+    save_report,
+    tell_alone,
+)
 
 HOSTILE = (
     "</script><script>window.hacked = 1</script>",
@@ -58,7 +68,7 @@ def test_the_figures_the_configuration_and_how_to_go_on(written, page):
     assert {"91.25 %", "50.00 %", "mnist 3.0.1", "fc1 (ntk)", "32", "none"} <= set(cells)
     (command, config, citation) = (text.strip() for text in parsed.texts["pre"])
     assert command == (
-        'pip install "kernel-distill==0.1.0" "jax==0.10.2"\n'
+        "pip install kernel-distill==0.1.0 jax==0.10.2\n"
         "kernel-distill kip --config config.yaml --out again"
     )
     assert "ridge: 1.0e-06\n" in config
@@ -71,7 +81,87 @@ def test_a_run_from_python_shows_the_settings_of_its_method(written, page):
     _, parsed = page(story)
     assert story.settings["batch_size"] == "77"
     assert "anything" not in story.settings  # what a caller wrote there says nothing of the run
-    assert parsed.texts["pre"][0].strip() == 'pip install "kernel-distill==0.1.0" "jax==0.10.2"'
+    assert parsed.texts["pre"][0].strip() == "pip install kernel-distill==0.1.0 jax==0.10.2"
+
+
+def alone(run, **metadata):
+    """The result of a run as a set of its own."""
+    stage = run.stages[0]
+    told = {"dataset": {"name": "mnist"}, "packages": {"kernel_distill": "0.1.0"}} | metadata
+    distilled = Distilled(stage.images, stage.labels, told)
+    return tell_alone(distilled, stage.images, name="x", class_names=run.class_names)
+
+
+def test_a_set_alone_has_nothing_before_it(written, page):
+    run = written(steps=(10, 32))
+    story = alone(run, method="kip", step=10, metrics={"test_accuracy": 0.75})
+    assert (story.has_start, story.result, story.steps) == (False, 0, None)
+    assert [frame.step for frame in story.sprites.frames] == [10]
+    assert alone(run, method="kip").sprites.frames[0].step is None
+    path, parsed = page(story)
+    assert read_story(path) == story
+    attributes = [attributes for _, attributes in parsed.elements]
+    assert [each["data-when"] for each in attributes if "data-when" in each] == ["now"]
+    (control,) = (each for each in attributes if each.get("class") == "control")
+    assert "hidden" in control
+    assert parsed.texts["pre"][0].strip() == "pip install kernel-distill==0.1.0"
+    assert "config.yaml" not in " ".join(parsed.texts["p"] + parsed.texts["summary"])
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "cited"),
+    [
+        ("foreign", "an unknown method", False),
+        ("rfad", "RFAD", False),
+        ("kip", "Kernel Inducing Points (KIP)", True),
+    ],
+)
+def test_of_a_set_of_others_no_more_is_said_than_is_known(written, page, method, name, cited):
+    """The versions in its metadata are those of whoever read it."""
+    story = alone(written(), method=method, origin={"file": "x.npz"})
+    assert story.summary == f"10 images, distilled from mnist by {name}."
+    assert story.again == ""
+    assert "versions" not in story.figures
+    assert ("arxiv.org/abs/2107.13034" in story.citation) == cited
+    _, parsed = page(story)
+    said = " ".join(parsed.texts["p"])
+    assert "no more is known here than the settings" in said
+    assert "made with these versions" not in said
+
+
+def test_only_known_words_get_into_what_is_pasted_into_a_shell(written):
+    """Whoever wrote the file."""
+    packages = {"kernel_distill": "0.1.0", "jax": "1; rm -rf ~", "numpy": "1!2.0+a", "evil": "1"}
+    packages |= {"scipy": "`reboot`", "--config": "1", "optax": "$(reboot)", "flax": "1\n2"}
+    story = written(config={"command": "kip; reboot"}, packages=packages).story
+    assert story.again == "pip install kernel-distill==0.1.0 'numpy==1!2.0+a'"
+    told = json.loads(json.dumps(story.to_json())) | {"command": "reboot"}
+    with pytest.raises(DamagedFileError, match="'reboot' runs nothing again"):
+        Story.from_json(told)
+
+
+def test_files_beside_a_page_are_named_where_they_are(written, page):
+    story, labels_only = written().story, written(method="label-solve", config={}).story
+    for of_run in (True, False):
+        path, parsed = page(story, of_run=of_run)
+        said = " ".join(" ".join(parsed.texts["p"]).split())
+        assert ("images.png, labels.png and curves.png beside it" in said) == of_run
+        assert ("it lies beside this page" in said) == of_run
+        assert read_page(path).of_run == of_run
+    assert "images.png" not in " ".join(page(labels_only)[1].texts["p"])
+
+
+def test_a_table_is_read_back_too(written, page):
+    table = Table("<b>", ("learned from", "fc1 (%)"), (("one", "91.20"), ("two", "")), note="of 5")
+    stories = written().story, written(name="other").story
+    path, _ = page(*stories, table=table)
+    held = read_page(path)
+    assert (held.stories, held.table) == (stories, table)
+    assert is_page(path)
+    with pytest.raises(DamagedFileError, match="it tells of 2"):
+        read_story(path)
+    path.write_text("<html>")
+    assert not is_page(path)
 
 
 def test_nothing_outside_is_referred_to(written, page):

@@ -8,8 +8,8 @@ import jax
 import tyro
 
 from kernel_distill import foreign
-from kernel_distill._errors import InputError, KernelDistillError
-from kernel_distill.artefact import Distilled, Stage, holds_run
+from kernel_distill._errors import DamagedFileError, InputError, KernelDistillError
+from kernel_distill.artefact import Contrast, Distilled, holds_run
 from kernel_distill.cli._devices import DeviceOptions
 from kernel_distill.cli._distilled import DistilledOptions
 from kernel_distill.cli._kernels import kernels_of
@@ -17,7 +17,17 @@ from kernel_distill.cli._networks import FACTORS, NetworkOptions
 from kernel_distill.cli._show import line, paths, table, waiting
 from kernel_distill.data import Dataset
 from kernel_distill.kernels import Kernel
-from kernel_distill.report import FILE_NAME, Story, Table, read_story, save_report, tell
+from kernel_distill.report import (
+    FILE_NAME,
+    Page,
+    Story,
+    Table,
+    is_page,
+    read_page,
+    read_story,
+    save_report,
+    tell_alone,
+)
 from kernel_distill.transfer import (
     BASELINES,
     NEAREST,
@@ -71,14 +81,43 @@ def _story(path: Path, sets: _Sets) -> Story:
         except KernelDistillError as error:
             line(f"{error}; shown without it")
     distilled, data = sets.open(path)
-    images = data.preprocessing.invert_for_viewing(distilled.images)
-    return tell(
+    images = distilled.images
+    if images.ndim > 2 and distilled.metadata.get("method") != "label-solve":  # whose are natural
+        images = Contrast.of(data.train.images).average().give(images)
+    return tell_alone(
         distilled,
-        [Stage(int(distilled.metadata.get("step") or 0), images, distilled.labels)],
+        data.preprocessing.invert_for_viewing(images),
         name=str(path),
         class_names=data.class_names,
-        labels_before=distilled.labels,
     )
+
+
+def _held(page: Path) -> Page | None:
+    """What is on the page that another will replace.
+
+    Raises:
+        InputError: it is none of this command, and would be lost.
+    """
+    if not page.exists():
+        return None
+    if not is_page(page):
+        raise InputError(
+            f"{page} is no page of kernel-distill, and would be lost: choose another folder with "
+            "--out"
+        )
+    try:
+        held = read_page(page)
+    except DamagedFileError:
+        return None
+    if held.of_run:
+        raise InputError(
+            f"{page} is the page of a run, and would be lost: choose another folder with --out"
+        )
+    return held
+
+
+def _sets_of(stories: Sequence[Story]) -> list[tuple[str, str]]:
+    return [(each.name, each.sha256) for each in stories]
 
 
 @dataclass(frozen=True)
@@ -130,13 +169,19 @@ class Compare:
                 f"{self.out} holds a run, whose report.html would be lost: choose another folder "
                 "with --out"
             )
+        page = self.out / FILE_NAME
+        held = _held(page)
         trained = self.networks.named()
         sets = _Sets(self.data)
         stories = [_story(path, sets) for path in self.run_directories]
         several = f"{len(stories)} distilled sets side by side" if len(stories) > 1 else ""
-        page = self.out / FILE_NAME
-        save_report(page, stories, title=several)
+        same = held is not None and _sets_of(held.stories) == _sets_of(stories)
+        # what was measured of the same sets stays until it is measured again
+        known = held.table if held and same else None
+        save_report(page, stories, title=several, table=known)
         line(f"What the runs have left, side by side: {page}")
+        if held and not same:
+            line(f"It replaces the comparison of {', '.join(each.name for each in held.stories)}.")
         if not self.measure:
             return
         runs = [(str(path), *sets.open(path)) for path in self.run_directories]

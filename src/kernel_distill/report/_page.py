@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,28 @@ class Table:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Page:
+    """What a page holds.
+
+    Attributes:
+        stories: of the runs.
+        table: that of what was measured of all of them, where there is one.
+        of_run: whether it lies in the folder of its run, beside its pictures and `config.yaml`.
+    """
+
+    stories: tuple[Story, ...]
+    table: Table | None = None
+    of_run: bool = False
+
+
 def save_report(
-    path: PathLike, stories: Sequence[Story], *, title: str = "", table: Table | None = None
+    path: PathLike,
+    stories: Sequence[Story],
+    *,
+    title: str = "",
+    table: Table | None = None,
+    of_run: bool = False,
 ) -> None:
     """Write the page of one run, or of several side by side, whole or not at all.
 
@@ -52,6 +72,7 @@ def save_report(
         stories: of the runs.
         title: of the page; by default the name of the first run.
         table: one more table, of what was measured of all of them.
+        of_run: whether the file lies in the folder of its run, whose files it then refers to.
 
     Raises:
         InputError: there are no stories.
@@ -66,8 +87,11 @@ def save_report(
             title=title or stories[0].name,
             stories=stories,
             table=table,
+            of_run=of_run,
             data={
                 "format_version": FORMAT_VERSION,
+                "of_run": of_run,
+                "table": asdict(table) if table else None,
                 "stories": [each.to_json() for each in stories],
             },
             figures=_side_by_side([story.figures for story in stories]),
@@ -80,6 +104,46 @@ def save_report(
     write_atomically(path, text.encode("utf-8", errors="replace"))
 
 
+def is_page(path: PathLike) -> bool:
+    """Whether a file is one that `save_report` wrote, whole or not.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return _DATA_BEGINS in _text(Path(path))
+
+
+def read_page(path: PathLike) -> Page:
+    """What a page holds.
+
+    Args:
+        path: a `report.html` that `save_report` wrote, or the folder of a run.
+
+    Raises:
+        InputError: there is no such file; it was written by a later version of this library.
+        DamagedFileError: it is not such a page, or not whole.
+    """
+    path = Path(path)
+    path = path / FILE_NAME if path.is_dir() else path
+    text = _text(path)
+    try:
+        held = text.split(_DATA_BEGINS, 1)[1].split("<", 1)[0]
+        data: Any = json.loads(held, parse_constant=_refused)
+        version = data["format_version"]
+        if version == FORMAT_VERSION:
+            return Page(
+                stories=tuple(map(Story.from_json, data["stories"])),
+                table=None if data["table"] is None else _table(**data["table"]),
+                of_run=bool(data["of_run"]),
+            )
+    except (ValueError, IndexError, KeyError, TypeError, DamagedFileError) as error:
+        raise _damaged(path, error) from error
+    raise InputError(
+        f"{path} has format version {version}; this kernel-distill reads {FORMAT_VERSION}. Upgrade "
+        "it: pip install --upgrade kernel-distill"
+    )
+
+
 def read_story(path: PathLike) -> Story:
     """What the page of one run tells, to be shown beside others.
 
@@ -90,27 +154,31 @@ def read_story(path: PathLike) -> Story:
         InputError: there is no such file; it was written by a later version of this library.
         DamagedFileError: it is not a page of a run, or not whole.
     """
-    path = Path(path)
-    path = path / FILE_NAME if path.is_dir() else path
+    stories = read_page(path).stories
+    if len(stories) != 1:
+        raise _damaged(Path(path), f"it tells of {len(stories)}")
+    return stories[0]
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        held = text.split(_DATA_BEGINS, 1)[1].split("<", 1)[0]
-        data: Any = json.loads(held, parse_constant=_refused)
-        version = data["format_version"]
-        (story,) = data["stories"]
-        if version == FORMAT_VERSION:
-            return Story.from_json(story)
-    except (ValueError, IndexError, KeyError, TypeError, DamagedFileError) as error:
-        raise DamagedFileError(
-            f"{path} is no page of a run, or not whole ({error}). Write it again: the run's "
-            "command with --resume"
-        ) from error
-    raise InputError(
-        f"{path} has format version {version}; this kernel-distill reads {FORMAT_VERSION}. Upgrade "
-        "it: pip install --upgrade kernel-distill"
+
+
+def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> Table:
+    return Table(str(title), _texts(header), tuple(map(_texts, rows)), str(note))
+
+
+def _texts(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(str, values))
+
+
+def _damaged(path: Path, why: object) -> DamagedFileError:
+    return DamagedFileError(
+        f"{path} is no page of a run, or not whole ({why}). Write it again: the run's command with "
+        "--resume"
     )
 
 

@@ -25,13 +25,13 @@ class Frame:
     """A step.
 
     Attributes:
-        step: the step.
+        step: the step; None where it is not known, of a set alone.
         picture: the sprite, a PNG in base64: the images in rows of `Sprites.columns`.
         labels: [s, class] int16, little-endian, in base64; times `scale` they are the labels.
         scale: of one unit.
     """
 
-    step: int
+    step: int | None
     picture: str
     labels: str
     scale: float
@@ -107,9 +107,10 @@ def pack_stages(
     if shrink > 1:
         notes += [f"each averaged over squares of {shrink} pixels"]
     if colours:
+        at_start = " at the start" if len(frames) > 1 else ""
         notes += [
-            "a row of the table is a strip, its features from the left: red above their mean at "
-            "the start, blue below it, by up to 2.5 standard deviations"
+            f"a row of the table is a strip, its features from the left: red above their mean"
+            f"{at_start}, blue below it, by up to 2.5 standard deviations"
         ]
     return Sprites(
         width=shape[1],
@@ -156,13 +157,13 @@ def _png(images: UInt8[np.ndarray, "s h w 3"]) -> bytes:
 
 def _fitting(frames: Sequence[Frame], result: int, most_bytes: int) -> list[Frame]:
     """As many of the frames, evenly spread, as have room."""
-    by_step = {frame.step: frame for frame in frames}
+    chosen = [place for place, frame in enumerate(frames) if frame.step == result]
     kept = list(frames)
     for count in range(len(frames) - 1, 1, -1):
         if sum(len(frame.picture) + len(frame.labels) for frame in kept) <= most_bytes:
             break
-        steps = sorted({*spread(list(by_step), count), result} & set(by_step))
-        kept = [by_step[step] for step in steps]
+        places = {*spread(range(len(frames)), count), *chosen}
+        kept = [frames[place] for place in sorted(places)]
     return kept
 
 

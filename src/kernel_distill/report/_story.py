@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from kernel_distill._errors import DamagedFileError
+from kernel_distill.report._again import COMMANDS, commands
 from kernel_distill.report._sprites import Frame, Sprites
 
 
@@ -15,10 +16,13 @@ class Story:
     Attributes:
         name: of the run, in the heading.
         summary: what it did, in a sentence.
+        sha256: of the distilled set.
         class_names: of all classes.
         sprites: the images shown and their labels, at each saved step.
+        has_start: whether the first frame is the support that the run began with; of a set alone
+            it is the result.
         result: the place of the frame in `sprites` that is the result.
-        steps: steps done, or blocks of targets.
+        steps: steps done, or blocks of targets; None where that is not known.
         unit: "step", or "block".
         series: of `validation_accuracy`, `validation_loss`, `batch_accuracy` and `loss` what was
             logged: steps, ascending, and values. Accuracies are fractions.
@@ -27,16 +31,19 @@ class Story:
         figures: what else was found, by name.
         settings: the configuration, by name.
         config: the same as the text of a YAML file.
-        command: what runs it again.
+        command: of the command line, what runs `config` again; empty where nothing does.
+        packages: the versions that it was made with, as far as they are known.
         citation: BibTeX.
     """
 
     name: str
     summary: str
+    sha256: str
     class_names: tuple[str, ...]
     sprites: Sprites
+    has_start: bool
     result: int
-    steps: int
+    steps: int | None
     unit: str
     series: dict[str, tuple[tuple[int, ...], tuple[float, ...]]]
     initial_accuracy: float | None
@@ -45,7 +52,13 @@ class Story:
     settings: dict[str, str]
     config: str
     command: str
+    packages: dict[str, str]
     citation: str
+
+    @property
+    def again(self) -> str:
+        """What to paste into a shell to make it again; empty where that is not known."""
+        return commands(self.command, self.packages)
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` takes."""
@@ -70,7 +83,7 @@ def _story(values: Mapping[str, Any]) -> Story:
     known = {field.name for field in fields(Story)}
     if set(values) != known:
         raise ValueError(f"other fields than expected: {sorted(set(values) ^ known)}")
-    texts = ("name", "summary", "unit", "config", "command", "citation")
+    texts = ("name", "summary", "sha256", "unit", "config", "command", "citation")
     for name in texts:
         _check(values[name], str)
     sprites = _sprites(values["sprites"])
@@ -78,12 +91,15 @@ def _story(values: Mapping[str, Any]) -> Story:
     result = _check(values["result"], int)
     if not 0 <= result < len(sprites.frames) or max(sprites.classes) >= len(class_names):
         raise ValueError("a frame or a class that is not there")
+    if values["command"] not in ("", *COMMANDS):
+        raise ValueError(f"{values['command']!r:.40} runs nothing again")
     return Story(
         **{name: values[name] for name in texts},
         class_names=class_names,
         sprites=sprites,
+        has_start=_check(values["has_start"], bool),
         result=result,
-        steps=_check(values["steps"], int),
+        steps=_number(values["steps"]),
         series={
             name: (
                 tuple(_check(step, int) for step in steps),
@@ -95,6 +111,7 @@ def _story(values: Mapping[str, Any]) -> Story:
         accuracy=_fraction(values["accuracy"]),
         figures={name: _check(text, str) for name, text in values["figures"].items()},
         settings={name: _check(text, str) for name, text in values["settings"].items()},
+        packages={name: _check(text, str) for name, text in values["packages"].items()},
     )
 
 
@@ -102,7 +119,7 @@ def _sprites(values: Mapping[str, Any]) -> Sprites:
     numbers = ("width", "height", "columns")
     frames = tuple(
         Frame(
-            step=_check(frame["step"], int),
+            step=_number(frame["step"]),
             picture=_check(frame["picture"], str),
             labels=_check(frame["labels"], str),
             scale=float(frame["scale"]),
@@ -125,6 +142,10 @@ def _check(value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
         raise TypeError(f"{value!r:.40} is no {kind.__name__}")
     return value
+
+
+def _number(value: Any) -> int | None:
+    return None if value is None else int(_check(value, int))
 
 
 def _fraction(value: Any) -> float | None:

@@ -1,6 +1,7 @@
 """From a distilled set, and what its run has kept, to what a page tells."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
@@ -8,14 +9,16 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_distill.artefact import (
-    METHOD_NAMES,
     Distilled,
     Stage,
     classes_of,
     dump_config,
+    made_here,
     method_citation,
+    method_name,
 )
-from kernel_distill.report._sprites import pack_stages
+from kernel_distill.report._again import COMMANDS
+from kernel_distill.report._sprites import Sprites, pack_stages
 from kernel_distill.report._story import Story
 
 _SERIES = ("validation_accuracy", "validation_loss", "batch_accuracy", "loss")
@@ -33,7 +36,7 @@ def tell(
     metrics: Sequence[Mapping[str, Any]] = (),
     config: Mapping[str, Any] | None = None,
 ) -> Story:
-    """What a page tells of a run, or of a distilled set alone.
+    """What a page tells of a run.
 
     Args:
         distilled: the set; its metadata say how it was made.
@@ -49,47 +52,112 @@ def tell(
     Raises:
         InputError: a class has no name.
     """
-    metadata, result = distilled.metadata, result or {}
-    names = tuple(map(str, class_names))
-    step = int(metadata.get("step") or 0)
+    result, names = result or {}, tuple(map(str, class_names))
+    step = int(distilled.metadata.get("step") or 0)
     sprites = pack_stages(stages, classes=classes_of(labels_before, names), result=step)
-    at = [frame.step for frame in sprites.frames]
-    measured = {**metadata.get("metrics", {}), **result}
-    settings = dict(config) if config and "command" in config else _settings(metadata)
+    at = [frame.step or 0 for frame in sprites.frames]
+    story = _story(
+        distilled,
+        sprites,
+        name=name,
+        class_names=names,
+        result=result,
+        settings=config if config and "command" in config else _settings(distilled.metadata),
+        command=str((config or {}).get("command", "")),
+    )
+    return replace(
+        story,
+        has_start=True,
+        result=at.index(step) if step in at else len(at) - 1,
+        steps=max(int(result.get("steps") or 0), *at),
+        series={series: points for series in _SERIES if (points := _points(metrics, series))[0]},
+    )
+
+
+def tell_alone(
+    distilled: Distilled,
+    images: Float[np.ndarray, "s *shape"],
+    *,
+    name: str,
+    class_names: Sequence[str],
+) -> Story:
+    """What a page tells of a distilled set without its run: there is nothing before it.
+
+    Args:
+        distilled: the set. The class of each image is the largest entry of its label.
+        images: its images in natural colours (see `pack_stages`).
+        name: for the heading.
+        class_names: a name for each class.
+
+    Raises:
+        InputError: a class has no name.
+    """
+    names = tuple(map(str, class_names))
+    alone = Stage(0, images, distilled.labels)
+    sprites = pack_stages([alone], classes=classes_of(distilled.labels, names), result=0)
+    step = distilled.metadata.get("step")
+    frame = replace(sprites.frames[0], step=None if step is None else int(step))
+    return _story(
+        distilled,
+        replace(sprites, frames=(frame,)),
+        name=name,
+        class_names=names,
+        settings=_settings(distilled.metadata),
+    )
+
+
+def _story(
+    distilled: Distilled,
+    sprites: Sprites,
+    *,
+    name: str,
+    class_names: tuple[str, ...],
+    settings: Mapping[str, Any],
+    result: Mapping[str, Any] | None = None,
+    command: str = "",
+) -> Story:
+    """What a set and its metadata tell by themselves."""
+    metadata = distilled.metadata
+    measured = {**metadata.get("metrics", {}), **(result or {})}
+    ours = made_here(metadata)
+    packages = metadata.get("packages", {}) if ours else {}
     return Story(
         name=name,
         summary=_summary(distilled),
-        class_names=names,
+        sha256=distilled.sha256,
+        class_names=class_names,
         sprites=sprites,
-        result=at.index(step) if step in at else len(at) - 1,
-        steps=max(int(result.get("steps") or 0), *at),
+        has_start=False,
+        result=0,
+        steps=None,
         unit="block" if metadata.get("method") == "label-solve" else "step",
-        series={series: points for series in _SERIES if (points := _points(metrics, series))[0]},
+        series={},
         initial_accuracy=measured.get("initial_test_accuracy"),
         accuracy=measured.get("test_accuracy"),
         figures=dict(_figures(distilled, measured)),
         settings={key: _text(value) for key, value in settings.items()},
-        config=dump_config(settings),
-        command=_command(metadata, settings),
+        config=dump_config(dict(settings)),
+        command=command if ours and command in COMMANDS else "",
+        packages={str(package): str(version) for package, version in packages.items()},
         citation=method_citation(str(metadata.get("method"))),
     )
 
 
 def _summary(distilled: Distilled) -> str:
     metadata = distilled.metadata
-    method = str(metadata.get("method", "a method that is not told"))
     data = metadata.get("dataset", {})
     what = "rows" if distilled.images.ndim == 2 else "images"
     text = f"{len(distilled):,} {what}, distilled from {data.get('name', 'a data set')}"
     if size := data.get("train_size"):
         text += f" ({size:,} training {what})"
-    return f"{text} by {METHOD_NAMES.get(method, method)}."
+    return f"{text} by {method_name(metadata)}."
 
 
 def _figures(distilled: Distilled, measured: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """The rows of the table of figures."""
     metadata = distilled.metadata
-    data, packages = metadata.get("dataset", {}), metadata.get("packages", {})
+    data = metadata.get("dataset", {})
+    packages = metadata.get("packages", {}) if made_here(metadata) else {}
     for name, key in (
         ("test accuracy, distilled", "test_accuracy"),
         ("test accuracy, before", "initial_test_accuracy"),
@@ -136,20 +204,6 @@ def _settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
     if recipe := metadata.get("preprocessing", {}).get("recipe"):
         kept["data"] = {key: value for key, value in recipe.items() if key != "class_names"}
     return kept | metadata.get("settings", {})
-
-
-def _command(metadata: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """What runs it again, with the versions that it ran with."""
-    packages = metadata.get("packages", {})
-    pins = [
-        f'"{name.replace("_", "-")}=={version}"'
-        for name, version in packages.items()
-        if name != "python"
-    ]
-    lines = [f"pip install {' '.join(pins)}"] if pins else []
-    if "command" in settings:
-        lines += [f"kernel-distill {settings['command']} --config config.yaml --out again"]
-    return "\n".join(lines)
 
 
 def _points(

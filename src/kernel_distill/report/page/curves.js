@@ -147,6 +147,7 @@ class Chart {
 
   mark(step) {
     this.step = step;
+    this.now?.setAttribute("visibility", step === null ? "hidden" : "visible");
     const x = this.x?.(Math.min(step, Math.max(...this.lines.flatMap((line) => line.steps))));
     this.now?.setAttribute("x1", x);
     this.now?.setAttribute("x2", x);

@@ -71,21 +71,20 @@ class Detail {
     const own = sprites.classes[this.place];
     const row = sprites.rows[this.place] + 1;
     const now = Math.max(frame ?? 0, 0);
+    const before = story.has_start ? sprites.frames[0].label(this.place) : null;
+    const line = before ? " Line: before." : "";
     this.box.replaceChildren(
       element("p", "title", `Image ${row}, class ${names[own]}`),
       this.pair(story, now),
-      ...this.bars(sprites.frames[0].label(this.place), sprites.frames[now].label(this.place), own),
-      element("p", "note", "Labels are what the image teaches of each class. Line: before."),
+      ...this.bars(before, sprites.frames[now].label(this.place), own),
+      element("p", "note", `Labels are what the image teaches of each class.${line}`),
     );
   }
 
   pair(story, now) {
     const pair = element("div", "pair");
-    const { frames } = story.sprites;
-    for (const [frame, text] of [
-      [0, "Before"],
-      [now, now === 0 ? "Before" : stepName(story, frames[now].step)],
-    ]) {
+    for (const frame of new Set([0, now])) {
+      const text = frameName(story, frame);
       const half = pair.appendChild(element("div"));
       const canvas = half.appendChild(newCanvas(story));
       canvas.setAttribute("role", "img");
@@ -97,6 +96,7 @@ class Detail {
     return pair;
   }
 
+  /* A bar a class, with a line where it was, unless `before` is null. */
   bars(before, now, own) {
     const names = this.panel.story.class_names;
     let shown = [...now.keys()];
@@ -104,7 +104,7 @@ class Detail {
       const largest = [...shown].sort((a, b) => Math.abs(now[b]) - Math.abs(now[a]));
       shown = [...new Set([own, ...largest])].slice(0, MOST_BARS).sort((a, b) => a - b);
     }
-    const values = shown.flatMap((label) => [before[label], now[label]]);
+    const values = shown.flatMap((label) => [before?.[label] ?? 0, now[label]]);
     const least = Math.min(0, ...values);
     const span = Math.max(0, ...values) - least || 1;
     const percent = (value) => `${(100 * (value - least)) / span}%`;
@@ -121,7 +121,7 @@ class Detail {
       bar.style.left = percent(Math.min(value, 0));
       bar.style.width = `${(100 * Math.abs(value)) / span}%`;
       track.appendChild(element("span", "zero")).style.left = percent(0);
-      track.appendChild(element("span", "was")).style.left = percent(before[label]);
+      if (before) track.appendChild(element("span", "was")).style.left = percent(before[label]);
       item.append(element("span", "value", value.toFixed(3).replace("-", "\u2212")));
     }
     if (shown.length === now.length) return [list];

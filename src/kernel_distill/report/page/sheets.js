@@ -161,7 +161,7 @@ class Panel {
     const image = await picture(this.story, frame);
     if (this.frame !== frame) return; // the slider has gone on meanwhile
     this.canvases.forEach((canvas, place) => drawTile(canvas, this.story, image, place));
-    this.figure.dataset.step = this.story.sprites.frames[frame].step;
+    this.figure.dataset.step = this.story.sprites.frames[frame].step ?? "";
   }
 }
 
