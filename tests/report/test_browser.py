@@ -4,12 +4,15 @@ import base64
 import io
 import re
 import shutil
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from kernel_distill.report import Table, save_report
+from kernel_distill.artefact import Distilled
+from kernel_distill.report import Table, save_report, tell_alone
 
 pytestmark = pytest.mark.slow
 
@@ -189,8 +192,10 @@ def test_the_slider_takes_the_images_from_before_to_the_result(run, browser):
     assert_shown(10, "Step 10 of 32, the result")
     browser.one("#play").click()
     assert_shown(0, "Before")
+    assert browser.one("#at").get_attribute("aria-live") == "off"
     browser.wait("return document.querySelector('#at').textContent === 'Step 32 of 32'")
     browser.wait("return document.querySelector('#play').textContent === 'Play'")
+    assert browser.one("#at").get_attribute("aria-live") is None
 
 
 def test_labels_appear_by_mouse_keyboard_and_touch(run, browser):
@@ -252,6 +257,19 @@ def test_labels_appear_by_mouse_keyboard_and_touch(run, browser):
         *middle.values(),
     )
     assert over is None  # the image itself stays in sight
+
+
+def test_a_click_into_the_box_leaves_it_there(run, browser):
+    """Until the pointer is elsewhere."""
+    _, path = run
+    browser.open(path)
+    browser.all("[data-when=now] button")[3].click()
+    browser.point_at(browser.one("#detail .title"))
+    browser.one("#detail .title").click()
+    time.sleep(0.4)  # it goes after 0.15
+    assert browser.detail() is not None
+    browser.point_at(browser.one("h1"))
+    browser.wait("return document.getElementById('detail').hidden")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -365,6 +383,96 @@ def test_runs_side_by_side_share_a_slider(written, browser, tmp_path):
     assert len(browser.all("svg polyline")) == 4  # a line of each run in both charts
     browser.open(path, width=360, touch=True)
     assert browser.run("return document.documentElement.scrollWidth") <= 360
+
+
+def test_what_is_focused_is_not_under_the_control(written, browser, tmp_path):
+    path = tmp_path / "report.html"
+    save_report(path, [written(60).story])
+    browser.open(path, width=360, height=700, touch=True)
+    covered = browser.run(
+        """const bottom = () => document.querySelector(".control").getBoundingClientRect().bottom;
+           return [...document.querySelectorAll(".tile button")].map((button) => {
+             scrollTo(0, document.body.scrollHeight);
+             button.focus();
+             return button.getBoundingClientRect().top - bottom();
+           })"""
+    )
+    assert len(covered) == 120
+    assert min(covered) >= 0
+
+
+def test_a_set_alone_is_one_picture(written, browser, tmp_path):
+    run = written(steps=(10, 32))
+    stage = run.stages[0]
+    told = {"method": "kip", "step": 10, "dataset": {"name": "mnist"}}
+    distilled = Distilled(stage.images, stage.labels, told)
+    alone = tell_alone(distilled, stage.images, name="alone", class_names=run.class_names)
+    path = tmp_path / "report.html"
+    save_report(path, [alone])
+    browser.open(path)
+    (panel,) = browser.all(".panel")
+    assert panel.find_element("css selector", "figcaption").text == "As distilled"
+    assert not browser.one(".control").is_displayed()
+    browser.point_at(browser.all(".tile button")[3])
+    assert [each.text for each in browser.all("#detail .pair > div")] == ["As distilled"]
+    assert not browser.all("#detail .was")
+    assert "before" not in browser.one("#detail").text.lower()
+
+    # beside a run it stays as it is
+    save_report(path, [written().story, alone])
+    browser.open(path)
+    browser.one("#to-start").click()
+    captions = [each.text for each in browser.all(".panel figcaption")]
+    assert captions == ["Before · 50.0 % validation accuracy", "As distilled"]
+    assert browser.one("#at").text == "Before"
+    assert browser.one("#step").get_attribute("max") == "4"  # the steps of the run
+
+
+def test_blocks_have_no_place_among_steps(written, browser, tmp_path):
+    blocks = written(steps=(0, 7), result=7, method="label-solve", name="solved", seed=1).story
+    path = tmp_path / "report.html"
+    save_report(path, [written().story, blocks])
+    browser.open(path)
+    slider = browser.one("#step")
+    assert slider.get_attribute("max") == "4"  # not 7
+    captions = []
+    for place in range(5):
+        browser.run(
+            "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))",
+            slider,
+            place,
+        )
+        captions.append(browser.all(".panel figcaption")[1].text.split(" · ")[0])
+    assert captions == ["Before"] + 4 * ["Labels learned, the result"]
+    browser.one("#to-result").click()
+    assert browser.one("#at").text == "The result of each"
+    now = """return [...document.querySelectorAll("svg .now")]
+               .map((each) => each.checkVisibility({ visibilityProperty: true }))"""
+    assert browser.run(now) == [False, False]
+    browser.one("#to-start").click()
+    assert browser.run(now) == [True, True]
+
+    save_report(path, [blocks])
+    browser.open(path)
+    assert browser.one("#at").text == "Labels learned, the result"
+    browser.one("#to-start").click()
+    assert browser.one("#at").text == "Before"
+
+
+def test_a_curve_of_target_batches_says_so(written, browser, tmp_path):
+    with_validation, without = written(name="one").story, written(name="two", seed=1).story
+    series = {"loss": without.series["loss"], "batch_accuracy": ((0, 32), (0.5, 0.9))}
+    path = tmp_path / "report.html"
+    save_report(path, [with_validation, replace(without, series=series)])
+    browser.open(path)
+    accuracy = browser.all(".chart")[0]
+    legend = [each.text for each in accuracy.find_elements("css selector", ".legend li")]
+    assert legend == ["one", "two (target batch)"]
+    thin = [
+        "thin" in each.get_attribute("class").split()
+        for each in accuracy.find_elements("css selector", "polyline")
+    ]
+    assert thin == [False, True]
 
 
 def test_rows_of_a_table_are_strips(written, browser, tmp_path):

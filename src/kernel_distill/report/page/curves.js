@@ -37,9 +37,11 @@ function lines(name, heldOut, several) {
       const [steps, values] = story.series[series] ?? [[], []];
       return { story, name: text, colour, thin, steps, values, heldOut: series === heldOut };
     };
-    const found = several
-      ? [made(heldOut in story.series ? heldOut : name, story.name, index % 6, false)]
-      : [made(name, "target batch", 1, true), made(heldOut, "validation", 0, false)];
+    const own = [made(name, "target batch", 1, true), made(heldOut, "validation", 0, false)];
+    const ofRun = heldOut in story.series
+      ? made(heldOut, story.name, index % 6, false)
+      : made(name, `${story.name} (target batch)`, index % 6, true);
+    const found = several ? [ofRun] : own;
     return found.filter((line) => line.steps.length);
   });
 }

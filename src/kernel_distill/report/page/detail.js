@@ -10,7 +10,8 @@ class Detail {
     this.place = null;
     this.hiding = 0;
     box.addEventListener("pointerenter", () => clearTimeout(this.hiding));
-    box.addEventListener("pointerleave", () => this.hideSoon());
+    // a finger leaves whenever it is lifted
+    box.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.hideSoon());
     addEventListener("keydown", (event) => event.key === "Escape" && this.hide());
     addEventListener("pointerdown", (event) => {
       if (!event.target.closest?.(".tile button, #detail")) this.hide();
@@ -29,7 +30,8 @@ class Detail {
     on("pointerover", (at, event) => event.pointerType === "mouse" && this.show(panel, at, false));
     on("pointerout", (_, event) => event.pointerType === "mouse" && this.hideSoon());
     on("focusin", (at) => this.show(panel, at, true));
-    on("focusout", () => this.hideSoon());
+    // what is clicked in the box takes the focus from its image
+    on("focusout", () => this.box.matches(":hover") || this.hideSoon());
     on("click", (at) => this.show(panel, at, true)); // not every browser focuses what is tapped
   }
 
