@@ -1,6 +1,5 @@
 """The directive `commands`: what `--help` tells of every command, as sections of a page."""
 
-import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,13 +16,9 @@ class Commands(SphinxDirective):
         (chosen,) = (each for each in argument_parser()._actions if isinstance(each.choices, dict))
         lines: list[str] = []
         for name, parser in chosen.choices.items():
-            lines += ["", f"## {name}", "", _description(name), "", "```"]
+            lines += ["", f"## {name}", "", commands.description(name), "", "```"]
             lines += [commands.example(name), "```", "", *_options(parser)]
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
-
-
-def _description(name: str) -> str:
-    return inspect.cleandoc(commands.COMMANDS[name].__doc__).partition("For example")[0]
 
 
 def _options(parser: Any) -> Iterator[str]:

@@ -44,7 +44,7 @@ def union(chosen: str | None = None) -> Any:
     """
     made: Any = None
     for name, command in COMMANDS.items():
-        text = inspect.cleandoc(command.__doc__ or "").partition(_EXAMPLE)[0].strip()
+        text = description(name)
         if name != chosen:  # a line in the list of commands; all of it in its own help
             text = text.split("\n")[0]
         # a type made at run time, which no static checker can follow
@@ -62,6 +62,15 @@ def settings() -> dict[str, Any]:
     }
 
 
+def description(name: str) -> str:
+    """What the command does: its docstring, but for the example."""
+    return _told(name)[0].strip()
+
+
 def example(name: str) -> str:
     """A line that calls the command, as its docstring ends with it."""
-    return inspect.cleandoc(COMMANDS[name].__doc__ or "").partition(_EXAMPLE)[2]
+    return _told(name)[2]
+
+
+def _told(name: str) -> tuple[str, str, str]:
+    return inspect.cleandoc(COMMANDS[name].__doc__ or "").partition(_EXAMPLE)

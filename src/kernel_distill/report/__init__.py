@@ -7,6 +7,8 @@ from kernel_distill.report._page import is_page as is_page
 from kernel_distill.report._page import read_page as read_page
 from kernel_distill.report._page import read_story as read_story
 from kernel_distill.report._page import save_report as save_report
+from kernel_distill.report._sprites import Frame as Frame
+from kernel_distill.report._sprites import Sprites as Sprites
 from kernel_distill.report._story import Story as Story
 from kernel_distill.report._tell import tell as tell
 from kernel_distill.report._tell import tell_alone as tell_alone
