@@ -70,6 +70,17 @@ def shared() -> Path:
     return Path(folder).resolve(strict=True)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _programs_dropped() -> Iterator[None]:
+    """A file's programs are of no use to the next, and each holds mappings of memory.
+
+    Linux lets a process have 65,530 of them, and one that compiles beyond ends with a segmentation
+    fault: the tests of the convolutional kernel alone take 40,000.
+    """
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(autouse=True)
 def _precision_restored() -> Iterator[None]:
     """The command line switches JAX to 64 bits; a test begins without, whatever ran before it.

@@ -129,12 +129,11 @@ def test_killed_at_random_moments(whole, tmp_path, command):
     assert not list(path.rglob("*.writing"))
 
 
-@pytest.mark.parametrize("command", RUNS)
-def test_killed_while_saving(whole, tmp_path, command):
+def test_killed_while_saving(whole, tmp_path):
     """The moment is sought: a temporary file of a checkpoint is there."""
-    reference, _ = whole(command)
+    reference, _ = whole("kip")
     path = tmp_path / "run"
-    arguments = [*RUNS[command], "--out", path]
+    arguments = [*RUNS["kip"], "--out", path]
     caught = 0
     for _ in range(2):
         process = start(*arguments)
@@ -148,9 +147,9 @@ def test_killed_while_saving(whole, tmp_path, command):
                 break
         finish(process)
         caught += any(name.endswith(".writing") for name in os.listdir(checkpoints))
-        arguments = [command, "--out", path, "--resume"]
+        arguments = ["kip", "--out", path, "--resume"]
     assert caught > 0
-    resume(command, path)
+    resume("kip", path)
     assert_same_run(path, reference)
 
 
@@ -205,10 +204,7 @@ def test_stopped_before_the_run_began(tmp_path):
     assert status != 143 or not (path / "distilled.npz").exists()
 
 
-@pytest.mark.parametrize(
-    ("command", "damage"),
-    [("kip", "altered"), ("label-solve", "truncated"), ("label-solve", "all")],
-)
+@pytest.mark.parametrize(("command", "damage"), [("kip", "altered"), ("label-solve", "all")])
 def test_damaged_checkpoint(whole, tmp_path, command, damage):
     reference, _ = whole(command)
     path = tmp_path / "run"
@@ -221,9 +217,7 @@ def test_damaged_checkpoint(whole, tmp_path, command, damage):
     for step in steps if damage == "all" else steps[-1:]:
         file = checkpoints._path(step)
         data = bytearray(file.read_bytes())
-        if damage == "truncated":
-            data = data[: len(data) // 2]
-        elif damage == "altered":
+        if damage == "altered":
             data[len(data) // 2] ^= 1
         else:
             data = data[:0]
@@ -243,7 +237,6 @@ def test_damaged_checkpoint(whole, tmp_path, command, damage):
     ("command", "fails"),
     [
         ("label-solve", "config.yaml"),
-        ("kip", "step_00000000.safetensors"),
         ("label-solve", "step_00000001.safetensors"),
         ("kip", "images.png"),
     ],

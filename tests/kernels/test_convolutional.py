@@ -38,12 +38,14 @@ def natural(name: str, n: int) -> np.ndarray:
 
 
 def compiled(function: Callable[..., Value]) -> Callable[..., Value]:
-    """The reference as it compiles fastest: it runs once."""
-    own = jax.jit(function)
-    reference = jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+    """As users have it in float32. In float64 the formulas are looked at, and small images are
+    compiled fast, since they are run once."""
+    for_users = jax.jit(function)
+    fast = jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
     def run(kernel: kernels.Kernel, *x: Any) -> Value:
-        return (own if isinstance(kernel, ConvolutionalKernel) else reference)(kernel, *x)
+        small = x[0].dtype == np.float64 and x[0][0].size < 500
+        return (fast if small else for_users)(kernel, *x)
 
     return run
 
@@ -81,15 +83,6 @@ def both(architecture: kernels.Architecture, kind: Any = "ntk") -> tuple[Any, An
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            ConvNet(depth=1, prepend=True, activation="erf"),
-            (5, 4, 2),
-            "ntk",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            ConvNet(depth=2, prepend=False, strided=True), (9, 6, 3), "ntk", marks=pytest.mark.slow
-        ),
-        pytest.param(
             ConvNet(depth=2, prepend=True, w_std=1.1, b_std=0.0),
             (9, 6, 3),
             "ntk",
@@ -104,9 +97,8 @@ def both(architecture: kernels.Architecture, kind: Any = "ntk") -> tuple[Any, An
             "ntk",
             marks=pytest.mark.slow,
         ),
-        pytest.param(ConvNet(depth=3), (9, 8, 1), "ntk", marks=pytest.mark.slow),
+        # all offsets there are, at the finest of four levels
         pytest.param(ConvNet(depth=4, prepend=False), (17, 16, 1), "ntk", marks=pytest.mark.slow),
-        pytest.param(ConvNet(depth=5), (32, 32, 3), "ntk", marks=pytest.mark.slow),
         pytest.param(kernels.Myrtle(depth=5), (32, 32, 3), "ntk", marks=pytest.mark.slow),
     ],
     ids=str,
@@ -174,23 +166,22 @@ def test_blocks_of_several_tiles(distance: Distance) -> None:
         ("cifar10", ConvNet(depth=3), "ntk"),
         ("zca_cifar10", ConvNet(depth=3), "ntk"),
         ("gaussian", ConvNet(depth=3), "ntk"),
-        ("mnist", ConvNet(depth=3, strided=True), "ntk"),
-        ("fashion_mnist", ConvNet(depth=3), "nngp"),
+        ("fashion_mnist", ConvNet(depth=3, strided=True), "nngp"),
     ],
     ids=str,
 )
 def test_float32(
     name: str, architecture: kernels.Architecture, kind: Any, distance: Distance
 ) -> None:
-    x = natural(name, 5).astype(np.float32)
+    x = natural(name, 4).astype(np.float32)
     exact, reference = both(architecture, kind)
-    block, gradients = cross_and_gradients(exact, x[:2], x[2:])
-    own, own_gradient = self_and_gradient(exact, x[:3])
+    block, gradients = cross_and_gradients(exact, x[:1], x[1:])
+    own, own_gradient = self_and_gradient(exact, x[:2])
     assert block.dtype == own.dtype == gradients[0].dtype == np.float32
     with jax.enable_x64(True):
         x = x.astype(np.float64)
-        expected, expected_gradients = cross_and_gradients(reference, x[:2], x[2:])
-        expected_own, expected_own_gradient = self_and_gradient(reference, x[:3])
+        expected, expected_gradients = cross_and_gradients(reference, x[:1], x[1:])
+        expected_own, expected_own_gradient = self_and_gradient(reference, x[:2])
     np.testing.assert_allclose(block, expected, rtol=1e-6)
     np.testing.assert_allclose(own, expected_own, rtol=1e-6)
     for got, wanted in zip(gradients, expected_gradients, strict=True):
@@ -331,14 +322,7 @@ def test_small_images_without_biases(distance: Distance) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
-    "letters",
-    [
-        *("cr", "cr3", "crcr22", "cr2tr2", "ce2"),
-        *(
-            pytest.param(letters, marks=pytest.mark.slow)
-            for letters in ("cr2crcr", "crsr2cr", "cr3cr2cr", "cr22cr", "cece2")
-        ),
-    ],
+    "letters", ["cr", "cr3", "crcr22", "cr2tr2", "cr2crcr", "crsr2cr", "cece2"]
 )
 def test_other_networks(letters: str, written: Written, distance: Distance) -> None:
     # with erf, the layers say so and the field of the architecture does not

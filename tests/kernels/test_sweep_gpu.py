@@ -93,8 +93,7 @@ def cases(kernel: Any, x1: np.ndarray, x2: np.ndarray) -> Iterator[Case]:
         # sizes of 6 x 7 and 3 x 3, of no power of two; two convolutions, then one
         (ConvNet(depth=2, prepend=True), "ntk", (6, 7, 3), images),
         (ConvNet(depth=1, prepend=False, b_std=0.0), "nngp", (4, 5, 1), with_equal_features),
-        (ConvNet(depth=1, prepend=True), "nngp", (5, 8, 1), with_equal_features),
-        (ConvNet(depth=3, prepend=False), "ntk", (28, 28, 1), with_equal_features),
+        (ConvNet(depth=2, prepend=False), "ntk", (14, 14, 1), with_equal_features),
     ],
     # a function's own name has its address, which two processes do not share
     ids=lambda value: value.__name__ if callable(value) else str(value),
@@ -127,13 +126,20 @@ def compare(kernel: Any, x1: np.ndarray, x2: np.ndarray, distance: Distance) -> 
         )
         forms = sweep_module.plain_forward, sweep_module.plain_backward
         single = case.run(*forms)
-        with jax.enable_x64(True):
-            double = case.in_float64().run(*forms)
         assert jax.tree.structure(got) == jax.tree.structure(single)
-        for mine, *plain_forms in zip(*map(jax.tree.leaves, (got, single, double)), strict=True):
-            # of float32's plain form, which adds its many offsets one by one; or of float64's, from
-            # which equal features are 1.02e-6 away in either form of float32
-            assert min(distance(mine, each) for each in plain_forms) < 1e-6
+        far = far_apart(got, single, distance)
+        if far:
+            # float32's plain form adds its many offsets one by one; from float64's, equal features
+            # are 1.02e-6 away in either form of float32
+            with jax.enable_x64(True):
+                double = case.in_float64().run(*forms)
+            assert not far & far_apart(got, double, distance)
+
+
+def far_apart(got: Any, plain_form: Any, distance: Distance) -> set[int]:
+    """Which of the arrays are."""
+    arrays = zip(*map(jax.tree.leaves, (got, plain_form)), strict=True)
+    return {i for i, (mine, theirs) in enumerate(arrays) if not distance(mine, theirs) < 1e-6}
 
 
 # --- whole kernels
