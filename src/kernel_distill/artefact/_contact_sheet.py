@@ -1,5 +1,7 @@
 """All images of a support on one sheet of pixels, without any writing."""
 
+import math
+
 import numpy as np
 from jaxtyping import Int, UInt8
 
@@ -24,7 +26,7 @@ def contact_sheet(
     across = min(max(map(len, groups)), max(10, round(len(images) ** 0.5)))
     if across == 1:
         groups = [np.concatenate(groups)]
-        across = round((2 * len(images)) ** 0.5)
+        across = math.ceil((2 * len(images)) ** 0.5)
     rows = [row[start : start + across] for row in groups for start in range(0, len(row), across)]
     pitch = grow * height + gap, grow * width + gap
     sheet = np.full((len(rows) * pitch[0] + gap, across * pitch[1] + gap, channel), 255, np.uint8)

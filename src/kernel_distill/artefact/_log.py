@@ -18,13 +18,12 @@ class Log:
         self._path = folder / METRICS
 
     def append(self, line: dict[str, Any]) -> None:
-        """One line more, whole or not at all; it has a step.
+        """One line more, whole or not at all; it has a step, and a JSON form.
 
         Raises:
-            InputError: a value has no JSON form.
             StorageError: it could not be written; the earlier lines are whole.
         """
-        append(self._path, (_json.text(_json.plain(line)) + "\n").encode())
+        append(self._path, (_json.text(line) + "\n").encode())
 
     def lines(self) -> list[dict[str, Any]]:
         """Those that are there, in their order. A last one that a kill cut short is left out.

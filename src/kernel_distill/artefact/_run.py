@@ -144,7 +144,7 @@ class Run:
             InputError: a value has no JSON form.
             StorageError: it could not be written; the earlier lines are whole.
         """
-        line = {"step": step, **metrics}
+        line = _json.plain({"step": step, **metrics})
         self._log.append(line)
         self._watchers.log(line)
 
@@ -330,7 +330,12 @@ def _remove_run(path: Path) -> None:
 
 
 def _same_config(path: Path, given: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    saved = _json.plain(defaults) | read_config(path / CONFIG)
+    saved = read_config(path / CONFIG)
+    saved |= {
+        name: value
+        for name, value in _json.plain(defaults).items()
+        if name not in saved and name not in _NOT_SETTINGS
+    }
     lines = differences(saved, _json.plain(given), ignored=_NOT_SETTINGS | _PLACE)
     if lines:
         raise InputError(

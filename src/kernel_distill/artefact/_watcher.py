@@ -78,7 +78,7 @@ class Watchers:
             tell()
 
     def log(self, line: Mapping[str, Any]) -> None:
-        """A line of the log; what is no number in it, or not finite, is left out."""
+        """A line of the log; what is no number in it is left out."""
         metrics = {
             name: float(value)
             for name, value in line.items()

@@ -87,7 +87,9 @@ def run_distillation(
             line(f"The distilled set and its pictures ({result.seconds:.0f} s of distilling):")
             paths(output.out, ("distilled.npz", *_PICTURES))
             if output.tensorboard:
-                line(f"Look at it: tensorboard --logdir {shlex.quote(str(output.out))}")
+                # by itself it shows the images of ten steps, drawn at random
+                shown = f"--logdir {shlex.quote(str(output.out))} --samples_per_plugin images=100"
+                line(f"To look at all of it: tensorboard {shown}")
 
 
 def _settings(command: str, groups: tuple[Any, ...], output: OutputOptions) -> dict[str, Any]:
