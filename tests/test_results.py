@@ -163,7 +163,7 @@ def test_the_page_has_the_steps_that_are_kept(written):
 
 
 def test_what_tensorboard_shows(written, shown):
-    method, path, result, dataset = written
+    method, path, result, _ = written
     found = shown(path)
     logged = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
     assert found.lines() == sorted(
