@@ -26,6 +26,7 @@ from kernel_distill.data import LABEL_CONVENTION, Dataset, Split
 from kernel_distill.evaluation import measure_labels
 from kernel_distill.kernels import Kernel
 from kernel_distill.report import FILE_NAME, save_report, tell
+from kernel_distill.viewing import View
 
 
 @dataclass(frozen=True)
@@ -214,13 +215,14 @@ def _draw(
 ) -> None:
     """The pictures and the page, once all else is on the disk."""
     before, after = result.initial.images, result.distilled.images
+    view = View(before, result.initial.labels, data.preprocessing)
     caption = "The same, labels learned" if np.array_equal(before, after) else "Distilled"
     architectures = [each["name"] for each in result.distilled.metadata["architectures"]]
     title = f"{data.name} · {', '.join(architectures)} · {len(after)} images"
     save_pictures(
         run,
-        before=_viewable(before, result, data),
-        after=_viewable(after, result, data),
+        before=view.images(before),
+        after=view.images(after),
         labels_before=result.initial.labels,
         labels_after=result.distilled.labels,
         class_names=data.class_names,
@@ -235,7 +237,7 @@ def _draw(
     try:
         story = tell(
             result.distilled,
-            _shown(stages, result, data),
+            _shown(stages, result, view),
             name=title,
             class_names=data.class_names,
             labels_before=result.initial.labels,
@@ -255,42 +257,10 @@ def _draw(
         )
 
 
-def _shown(stages: Iterable[Stage], result: Result, data: Dataset) -> Iterator[Stage]:
+def _shown(stages: Iterable[Stage], result: Result, view: View) -> Iterator[Stage]:
     """The support at the start, at the steps between and as it is the result, for viewing."""
     ends = {0: result.initial, result.distilled.metadata["step"]: result.distilled}
     own = [Stage(step, each.images, each.labels) for step, each in sorted(ends.items())]
     between = (stage for stage in stages if stage.step not in ends)
     for stage in heapq.merge(own, between, key=lambda stage: stage.step):
-        yield Stage(stage.step, _viewable(stage.images, result, data), stage.labels)
-
-
-def _viewable(
-    images: Float[np.ndarray, "s *shape"], result: Result, data: Dataset
-) -> Float[np.ndarray, "s *shape"]:
-    """In natural colours; learned images with the contrast of those that the run began with."""
-    natural = result.initial.images
-    if not np.array_equal(images, natural):
-        images = _with_contrast_of(natural, images)
-    return data.preprocessing.invert_for_viewing(images)
-
-
-def _with_contrast_of(
-    natural: Float[np.ndarray, "s *shape"], images: Float[np.ndarray, "s *shape"]
-) -> Float[np.ndarray, "s *shape"]:
-    """Every image with the average mean and norm of the natural ones, for viewing.
-
-    Learned labels set the scale of what an image teaches, so its own contrast means little, and
-    may be too faint to see. Tables stay as they are: their numbers have units.
-    """
-    if natural.ndim == 2:
-        return images
-
-    def parts(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rows = images.reshape(len(images), -1)
-        mean = rows.mean(axis=1, keepdims=True)
-        return rows - mean, mean, np.linalg.norm(rows - mean, axis=1, keepdims=True)
-
-    centred, _, norms = parts(images)
-    _, means, natural_norms = parts(natural)
-    scaled = centred * natural_norms.mean() / np.where(norms > 0, norms, 1)
-    return (scaled + means.mean()).reshape(images.shape)
+        yield Stage(stage.step, view.images(stage.images), stage.labels)
