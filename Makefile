@@ -55,7 +55,7 @@ test-slow: venv
 
 # its own step, so that the tests' environment stays small; strict: a warning is an error
 docs: .venv/documented
-	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -d .venv/doctrees docs docs/_build
 
 .venv/documented: .venv/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable '.[docs]'

@@ -47,7 +47,10 @@ toc_object_entries_show_parents = "hide"
 html_theme = "furo"
 html_title = f"kernel-distill {release}"
 # a font for formulas, where the reader has none: most Linuxes
-html_static_path = ["_static", str(Path(ziamath.__file__).parent / "fonts")]
+html_static_path = [
+    "_static",
+    str(Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"),
+]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = False

@@ -1,8 +1,11 @@
 """What all tests share: shapes checked as they run, and the data they look at."""
 
+import io
 import os
 import shutil
+import sys
 import tempfile
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +101,68 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     from kernel_distill import results
 
     monkeypatch.setattr(results, "_draw", lambda *result, **run: None)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What TensorBoard has of a run: values of each scalar by step, images by step, texts."""
+
+    scalars: dict[str, dict[int, float]]
+    images: dict[int, np.ndarray]
+    texts: dict[str, str]
+
+    def lines(self) -> list[tuple[int, str, float]]:
+        """What metrics.jsonl should hold, by step and name."""
+        return sorted(
+            (step, name, value)
+            for name, values in self.scalars.items()
+            if not name.startswith("result/")
+            for step, value in values.items()
+        )
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Shown]:
+    """Reads the event file in the folder of a run, by TensorBoard's own means, without TensorFlow.
+
+    Nothing that comes twice is passed over.
+    """
+    from PIL import Image
+
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.notf", types.ModuleType("notf"))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def by_step(events: Any) -> dict[int, Any]:
+        found = {event.step: event for event in events}
+        assert len(found) == len(events)
+        assert list(found) == sorted(found)
+        return found
+
+    def read(folder: Path) -> Shown:
+        (file,) = (folder / "tensorboard").iterdir()
+        all_of_them = {"scalars": 0, "images": 0, "tensors": 0}
+        events = EventAccumulator(str(file), all_of_them, purge_orphaned_data=False)
+        events.Reload()
+        tags = events.Tags()
+        assert set(tags["images"]) <= {"support"}
+        return Shown(
+            scalars={
+                tag: {step: each.value for step, each in by_step(events.Scalars(tag)).items()}
+                for tag in tags["scalars"]
+            },
+            images={
+                step: np.asarray(Image.open(io.BytesIO(each.encoded_image_string)))
+                for tag in tags["images"]
+                for step, each in by_step(events.Images(tag)).items()
+            },
+            texts={
+                tag.split("/")[0]: each.tensor_proto.string_val[0].decode()
+                for tag in tags["tensors"]
+                for each in by_step(events.Tensors(tag)).values()
+            },
+        )
+
+    return read
 
 
 @pytest.fixture

@@ -16,12 +16,14 @@ import kernel_distill as kd
 from kernel_distill import results
 from kernel_distill.artefact import Run
 from kernel_distill.report import read_story
+from kernel_distill.watchers import TensorBoard
 
 KERNEL = kd.kernels.FullyConnected(depth=1, w_std=1.5).kernel("nngp")
 METHODS = {
     "kip": (kd.kip.distill, {"steps": 7, "images_per_class": 2}),
     "label-solve": (kd.label_solve.distill, {"images_per_class": 2}),
 }
+PICTURES = {}  # what images.png was made of, in natural colours
 
 
 @pytest.fixture(scope="module", params=METHODS)
@@ -29,8 +31,20 @@ def written(request, tmp_path_factory):
     distill, settings = METHODS[request.param]
     path = tmp_path_factory.mktemp("run")
     dataset = kd.data.load("digits", preprocessing="zca", validation_size=97)
-    with Run.create(path, {"anything": 1}) as run:
+    drawn = {}
+    draw = results.save_pictures
+
+    def save_pictures(run, **given):
+        drawn.update(given)
+        draw(run, **given)
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Run.create(path, {"anything": 1}, watchers=[TensorBoard()]) as run,
+    ):
+        patch.setattr(results, "save_pictures", save_pictures)
         result = distill(KERNEL, dataset, key=jax.random.key(11), run=run, **settings)
+    PICTURES[path] = drawn
     return request.param, path, result, dataset
 
 
@@ -43,6 +57,7 @@ def test_files(written):
     files = {each.name for each in path.iterdir()}
     expected = {"config.yaml", "distilled.npz", "preprocessing.npz", "metrics.jsonl"}
     expected |= {"result.json", "images.png", "labels.png", "report.html", "checkpoints", ".lock"}
+    expected |= {"tensorboard"}
     assert files == expected | ({"curves.png"} if method == "kip" else set())
     assert yaml.safe_load((path / "config.yaml").read_text()) == {"anything": 1}
     for line in (path / "metrics.jsonl").read_text().splitlines():
@@ -147,25 +162,33 @@ def test_the_page_has_the_steps_that_are_kept(written):
     )
 
 
-@pytest.mark.parametrize("start", ["real", "herding", "noise"])
-def test_a_picture_goes_over_into_that_of_the_next_step(start):
-    """From the support that a run began with, too: its contrast is no effect of training."""
-    rng = np.random.default_rng(0)
-    faint = np.array([0.1, 1, 0.3, 2], np.float32)[:, None, None, None]
-    natural = faint * rng.normal(size=(4, 6, 6, 1)).astype(np.float32) + faint
-    data = kd.data.from_arrays(natural.repeat(5, axis=0), np.arange(20) % 2, preprocessing="none")
-    images = 7 * rng.normal(size=natural.shape).astype(np.float32) if start == "noise" else natural
-    metadata = {"settings": {"start": start}}
-    sets = [kd.Distilled(each, np.eye(4, 2, dtype=np.float32), metadata) for each in (images,) * 2]
-    contrast = results._contrast(results.Result(*sets, 0.5, 0.5, None, 1, 1.0), data)
-    before = contrast.give(images)
-    after = contrast.give(images + 1e-3 * rng.normal(size=images.shape).astype(np.float32))
-    assert np.abs(after - before).max() < 0.02
-    if start == "noise":  # as bright as what it is distilled from
-        average = np.mean([each.mean() for each in data.train.images])
-        np.testing.assert_allclose(before.mean(axis=(1, 2, 3)), average, rtol=1e-4)
-    else:
-        np.testing.assert_array_equal(before, natural)
+def test_what_tensorboard_shows(written, shown):
+    method, path, result, _ = written
+    found = shown(path)
+    logged = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    assert found.lines() == sorted(
+        (line["step"], name, np.float32(value))
+        for line in logged
+        for name, value in line.items()
+        if name != "step"
+    )
+    last = result.steps
+    assert found.scalars["result/test_accuracy"] == {last: np.float32(result.test_accuracy)}
+    assert yaml.safe_load(found.texts["config"]) == {"anything": 1}
+    # the steps of the kept checkpoints, and of Label Solve's images, which stay, one
+    kept = [int(file.stem[5:]) for file in sorted(path.glob("checkpoints/*.safetensors"))]
+    assert list(found.images) == (kept if method == "kip" else [0])
+    # as images.png has them: by class, two images in a row, each pixel 8x8 dots, 4 between images
+    order = np.argsort(result.initial.labels.argmax(axis=1), kind="stable")
+    states = {0: "before", result.distilled.metadata["step"]: "after"}
+    for step in states if method == "kip" else [0]:
+        dots = found.images[step]
+        assert dots.shape == (10 * 68 + 4, 2 * 68 + 4, 3)
+        for place, row in enumerate(order):
+            top, left = 4 + 68 * (place // 2), 4 + 68 * (place % 2)
+            cell = dots[top : top + 64, left : left + 64].reshape(8, 8, 8, 8, 3)
+            pixels = 255 * PICTURES[path][states[step]][row]
+            assert np.abs(cell - pixels[:, None, :, None]).max() <= 0.501  # rounded
 
 
 def test_result_json(written):

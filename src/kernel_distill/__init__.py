@@ -18,9 +18,11 @@ from kernel_distill import kip as kip
 from kernel_distill import label_solve as label_solve
 from kernel_distill import networks as networks
 from kernel_distill import transfer as transfer
+from kernel_distill import watchers as watchers
 from kernel_distill._errors import DamagedFileError as DamagedFileError
 from kernel_distill._errors import InputError as InputError
 from kernel_distill._errors import KernelDistillError as KernelDistillError
+from kernel_distill._errors import MissingExtraError as MissingExtraError
 from kernel_distill._errors import NumericalError as NumericalError
 from kernel_distill._errors import StorageError as StorageError
 from kernel_distill._errors import UnknownNameError as UnknownNameError

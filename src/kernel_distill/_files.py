@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 import shutil
@@ -64,6 +65,32 @@ def write_atomically(path: PathLike, data: bytes) -> None:
             raise storage_error(path, error) from error
         raise
     _sync(path.parent)
+
+
+def append(path: PathLike, data: bytes) -> None:
+    """Add `data` at the end of the file `path`, all of it or nothing.
+
+    Args:
+        path: the file; it and the folders above it are made.
+        data: the bytes.
+
+    Raises:
+        StorageError: the disk is full, the folder cannot be written to, ...; the file is as it was.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab", buffering=0) as file:
+            size = file.seek(0, io.SEEK_END)
+            try:
+                written = 0
+                while written < len(data):  # a full disk takes a part first, then says so
+                    written += file.write(data[written:])
+            except OSError:
+                file.truncate(size)
+                raise
+    except OSError as error:
+        raise storage_error(path, error) from error
 
 
 @contextlib.contextmanager

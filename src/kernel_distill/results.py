@@ -3,8 +3,8 @@
 import heapq
 import json
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,6 @@ from jaxtyping import Float, PRNGKeyArray
 from kernel_distill import _hosts as hosts
 from kernel_distill._errors import StorageError
 from kernel_distill.artefact import (
-    Contrast,
     Distilled,
     Run,
     Stage,
@@ -27,6 +26,7 @@ from kernel_distill.data import LABEL_CONVENTION, Dataset, Split
 from kernel_distill.evaluation import measure_labels
 from kernel_distill.kernels import Kernel
 from kernel_distill.report import FILE_NAME, save_report, tell
+from kernel_distill.viewing import View
 
 
 @dataclass(frozen=True)
@@ -215,18 +215,15 @@ def _draw(
 ) -> None:
     """The pictures and the page, once all else is on the disk."""
     before, after = result.initial.images, result.distilled.images
+    natural = result.initial_name == "natural"
+    view = View.of(before, result.initial.labels, data, natural=natural)
     caption = "The same, labels learned" if np.array_equal(before, after) else "Distilled"
     architectures = [each["name"] for each in result.distilled.metadata["architectures"]]
     title = f"{data.name} · {', '.join(architectures)} · {len(after)} images"
-    contrast = _contrast(result, data)
-
-    def viewable(images: Float[np.ndarray, "s *shape"]) -> Float[np.ndarray, "s *shape"]:
-        return data.preprocessing.invert_for_viewing(contrast.give(images))
-
     save_pictures(
         run,
-        before=viewable(before),
-        after=viewable(after),
+        before=view.images(before),
+        after=view.images(after),
         labels_before=result.initial.labels,
         labels_after=result.distilled.labels,
         class_names=data.class_names,
@@ -241,7 +238,7 @@ def _draw(
     try:
         story = tell(
             result.distilled,
-            (replace(stage, images=viewable(stage.images)) for stage in _shown(stages, result)),
+            _shown(stages, result, view),
             name=title,
             class_names=data.class_names,
             labels_before=result.initial.labels,
@@ -261,20 +258,10 @@ def _draw(
         )
 
 
-def _shown(stages: Iterable[Stage], result: Result) -> Iterable[Stage]:
-    """The support at the start, at the steps between and as it is the result."""
+def _shown(stages: Iterable[Stage], result: Result, view: View) -> Iterator[Stage]:
+    """The support at the start, at the steps between and as it is the result, for viewing."""
     ends = {0: result.initial, result.distilled.metadata["step"]: result.distilled}
     own = [Stage(step, each.images, each.labels) for step, each in sorted(ends.items())]
     between = (stage for stage in stages if stage.step not in ends)
-    return heapq.merge(own, between, key=lambda stage: stage.step)
-
-
-def _contrast(result: Result, data: Dataset) -> Contrast:
-    """With which the images of all steps are drawn, so that a picture goes over into the next.
-
-    That of each image's own natural start, which is then drawn as it is; where the start is noise,
-    the average of the training images.
-    """
-    if result.initial.images.ndim == 2 or result.initial_name == "natural":
-        return Contrast.of(result.initial.images)
-    return Contrast.of(data.train.images).average()
+    for stage in heapq.merge(own, between, key=lambda stage: stage.step):
+        yield Stage(stage.step, view.images(stage.images), stage.labels)

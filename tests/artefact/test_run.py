@@ -125,6 +125,7 @@ def test_resume_takes_the_saved_settings(tmp_path):
     Run.create(tmp_path, CONFIG).close()
     before = contents(tmp_path)
     given = {**CONFIG, "out": "elsewhere", "resume": True, "overwrite": False, "config": "a.yaml"}
+    given |= {"tensorboard": True, "wandb": True}
     with Run.create(tmp_path, given, resume=True) as run:
         assert run.config == {**CONFIG, "augment": ["flip", "shift"]}
     assert contents(tmp_path) == before

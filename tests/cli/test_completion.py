@@ -39,6 +39,9 @@ TABS = [
     ("kip --kernel n", {"ntk", "nngp"}),
     ("kip --architecture myrtle", {"myrtle5", "myrtle7", "myrtle10"}),
     ("estimate label-solve --block", {"--block-size"}),
+    ("kip --preprocessing ", {"standardise", "zca", "whiten", "none"}),
+    ("import --preprocessing d", {"dc"}),
+    ("transfer --optimizer m", {"momentum"}),
     ("evaluate ru", {"runs"}),
     ("export runs --form", {"--format"}),
 ]

@@ -1,6 +1,8 @@
 """Bad input: a line on standard error that helps, exit status 1, and nothing left behind."""
 
 import pickle
+import shutil
+import sys
 import zipfile
 
 import jax
@@ -196,3 +198,16 @@ def test_a_device_without_memory(cli, tmp_path, own, monkeypatch):
     assert outcome.status == 1
     assert outcome.err.startswith("error: a device ran out of memory (RESOURCE_EXHAUSTED: Out of")
     assert "--memory 1GiB" in outcome.err
+
+
+@pytest.mark.parametrize("how", ["--resume", "--overwrite", "new"])
+def test_wandb_that_is_not_installed(cli, tmp_path, kip_run, monkeypatch, how):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    path = tmp_path / "run"
+    if how != "new":
+        shutil.copytree(kip_run[0], path)
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+    outcome = cli("kip", "--wandb", "--out", path, *([how] if how != "new" else []))
+    assert outcome.status == 1
+    assert "pip install 'kernel-distill[wandb]'" in outcome.err
+    assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before

@@ -144,8 +144,9 @@ def wait_for_step(process, path, step):
 @pytest.mark.slow
 def test_the_same_bits_as_one_process(whole, processes, tmp_path):
     """Of Label Solve too: `test_one_is_killed`."""
-    path = tmp_path / "run"
-    first, second = processes.start_two(*RUNS["kip"], "--out", path)
+    path, other = tmp_path / "run", tmp_path / "other"
+    options = ("--tensorboard", "--out", path)
+    first, second = processes.start_two(*RUNS["kip"], *options, others=("--out", other))
     status, out, err = end(first)
     assert status == 0, err
     assert "10 distilled images" in out
@@ -153,6 +154,8 @@ def test_the_same_bits_as_one_process(whole, processes, tmp_path):
     assert status == 0, err
     assert not [line for line in out.splitlines() if not line.startswith("[Gloo]")]  # JAX's own
     assert_same_run(path, whole("kip"))
+    assert len(list((path / "tensorboard").iterdir())) == 1
+    assert not other.exists()
     assert not {"coordinator", "num_processes", "process_id"} & set(
         read_config(path / "config.yaml")
     )

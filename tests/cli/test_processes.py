@@ -157,10 +157,10 @@ def test_killed_while_saving(whole, tmp_path):
     ("command", "number"),
     [("kip", signal.SIGTERM), ("label-solve", signal.SIGINT)],
 )
-def test_stopped_by_a_signal(whole, tmp_path, command, number):
+def test_stopped_by_a_signal(whole, tmp_path, shown, command, number):
     reference, _ = whole(command)
     path = tmp_path / "a folder" / "run"
-    process = start(*RUNS[command], "--out", path)
+    process = start(*RUNS[command], "--tensorboard", "--out", path)
     wait_for_step(process, path, 13)
     process.send_signal(number)
     status, _, err = finish(process)
@@ -175,6 +175,17 @@ def test_stopped_by_a_signal(whole, tmp_path, command, number):
     status, _, err = run(*shlex.split(line))  # that very line
     assert (status, err) == (0, "")
     assert_same_run(path, reference)
+    # watched, as it was before: the same steps as a run that was never stopped
+    measured = [
+        (line["step"], name, np.float32(value))
+        for line in read_metrics(reference)
+        for name, value in line.items()
+        if name != "step"
+    ]
+    found = shown(path)
+    assert found.lines() == sorted(measured)
+    validated = [step for step, name, _ in measured if name == "validation_accuracy"]
+    assert list(found.images) == (validated if command == "kip" else [0])
 
 
 def test_two_signals(tmp_path):

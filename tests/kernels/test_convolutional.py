@@ -173,15 +173,15 @@ def test_blocks_of_several_tiles(distance: Distance) -> None:
 def test_float32(
     name: str, architecture: kernels.Architecture, kind: Any, distance: Distance
 ) -> None:
-    x = natural(name, 4).astype(np.float32)
+    x = natural(name, 5).astype(np.float32)
     exact, reference = both(architecture, kind)
-    block, gradients = cross_and_gradients(exact, x[:1], x[1:])
-    own, own_gradient = self_and_gradient(exact, x[:2])
+    block, gradients = cross_and_gradients(exact, x[:2], x[2:])
+    own, own_gradient = self_and_gradient(exact, x[:3])
     assert block.dtype == own.dtype == gradients[0].dtype == np.float32
     with jax.enable_x64(True):
         x = x.astype(np.float64)
-        expected, expected_gradients = cross_and_gradients(reference, x[:1], x[1:])
-        expected_own, expected_own_gradient = self_and_gradient(reference, x[:2])
+        expected, expected_gradients = cross_and_gradients(reference, x[:2], x[2:])
+        expected_own, expected_own_gradient = self_and_gradient(reference, x[:3])
     np.testing.assert_allclose(block, expected, rtol=1e-6)
     np.testing.assert_allclose(own, expected_own, rtol=1e-6)
     for got, wanted in zip(gradients, expected_gradients, strict=True):

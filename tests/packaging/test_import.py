@@ -10,7 +10,8 @@ import pytest
 # loaded when they are first used
 HEAVY = {
     *("PIL", "flax", "matplotlib", "neural_tangents", "optax", "pyarrow", "ray", "rich", "scipy"),
-    *("sklearn", "tensorflow", "tensorflow_datasets", "torch", "tyro", "yaml"),
+    *("sklearn", "tensorboard", "tensorboardX", "tensorflow", "tensorflow_datasets", "torch"),
+    *("tyro", "wandb", "yaml"),
 }
 
 

@@ -61,3 +61,6 @@ def _check(environment: Any, tmp_path: Path) -> None:
     environment.run("python", "-m", "pytest", *quick, *tests, cwd=ROOT, XLA_FLAGS=flags)
     environment.run("kernel-distill", "kip", "--steps", "3", "--out", tmp_path / "run")
     assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == 3
+    # a failure to make it is but a warning
+    assert (tmp_path / "run" / "report.html").exists()
+    assert "--dataset" in environment.run("kernel-distill", "completion", "fish")

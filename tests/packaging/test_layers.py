@@ -29,13 +29,15 @@ ALLOWED: dict[str, set[str]] = {
     "foreign": {"data", "artefact", "kernels"},
     "evaluation": {"data", "artefact", "kernels"},
     "report": {"artefact"},
-    "results": {"data", "artefact", "kernels", "evaluation", "report"},
+    "viewing": {"data", "artefact"},
+    "watchers": {"artefact"},
+    "results": {"data", "artefact", "kernels", "evaluation", "report", "viewing"},
     "supports": {"data", "kernels"},
     "estimates": {"kernels", "distributed"},
 }
 ALLOWED["kip"] = ALLOWED["label_solve"] = {
     *("data", "artefact", "kernels", "distributed"),
-    *("evaluation", "results", "supports", "estimates"),
+    *("evaluation", "results", "supports", "estimates", "viewing"),
 }
 ALLOWED["transfer"] = {"data", "artefact", "kernels", "networks", "evaluation", "supports"}
 ALLOWED["__init__"] = ALLOWED["cli"] = set(ALLOWED)

@@ -2,11 +2,10 @@
 
 import contextlib
 import errno
-import io
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -25,12 +24,15 @@ from kernel_distill.artefact._checkpoints import Checkpoint, Checkpoints
 from kernel_distill.artefact._config import differences, dump_config, read_config
 from kernel_distill.artefact._distilled import FILE_NAME as DISTILLED
 from kernel_distill.artefact._distilled import Distilled, load
+from kernel_distill.artefact._log import METRICS, Log
+from kernel_distill.artefact._stage import Stage
+from kernel_distill.artefact._watcher import Picture, Watcher, Watchers
 
 CONFIG = "config.yaml"
-METRICS = "metrics.jsonl"
 RESULT = "result.json"
 SETTLED = "settled.json"
 CHECKPOINTS = "checkpoints"
+TENSORBOARD = Path("tensorboard", "events.out.tfevents.*.kernel-distill")
 _LOCK = ".lock"
 _FILES = (
     DISTILLED,
@@ -50,7 +52,7 @@ _NOT_SETTINGS = frozenset(
     {
         *("out", "resume", "overwrite", "config"),
         *("coordinator", "num_processes", "process_id"),
-        "insecure",
+        *("insecure", "tensorboard", "wandb"),
     }
 )
 # where to run: they are kept, for the same bits, and may differ too, on another machine
@@ -68,11 +70,15 @@ class Run:
         checkpoints: its `Checkpoints`.
     """
 
-    def __init__(self, path: Path, config: dict[str, Any], lock: IO[str]) -> None:
+    def __init__(
+        self, path: Path, config: dict[str, Any], lock: IO[str], watchers: Sequence[Watcher]
+    ) -> None:
         self.path = path
         self.config = config
         self.checkpoints = Checkpoints(path / CHECKPOINTS)
+        self._log = Log(path)
         self._lock = lock
+        self._watchers = Watchers(watchers)
 
     @classmethod
     def create(
@@ -83,6 +89,7 @@ class Run:
         resume: bool = False,
         overwrite: bool = False,
         defaults: Mapping[str, Any] | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> "Run":
         """Open the folder `path` for a run with the settings `config`.
 
@@ -90,13 +97,17 @@ class Run:
             path: new, empty, or the folder of a run where `resume` or `overwrite` is given.
             config: all settings, of what YAML can hold. When a run is resumed, `out`, `resume`,
                 `overwrite`, `config`, and what says where to run (`devices`, `tile`, `memory`,
-                `ray`, `group`, `insecure`, `coordinator`, `num_processes`, `process_id`) at its top
-                may differ, nothing else. The last three are not saved, being each process's own,
-                nor is `insecure`, which is for whoever starts a run to say.
+                `ray`, `group`, `insecure`, `coordinator`, `num_processes`, `process_id`) or to
+                watch it (`tensorboard`, `wandb`) at its top may differ, nothing else. The three
+                before are not saved, being each process's own, nor is `insecure`, nor who watches:
+                these are for whoever starts a run to say.
             resume: go on with the run that is there.
             overwrite: begin anew. Removes what a run writes, and no other file.
             defaults: what settings were that a run of an earlier version, which is resumed, does
                 not have yet.
+            watchers: who looks on, such as those of `kernel_distill.watchers`. They may be others
+                when a run is resumed: they are told what was before too. One that fails costs the
+                run nothing but a warning.
 
         Raises:
             InputError: the folder holds a run and neither is given; it holds something else
@@ -122,7 +133,7 @@ class Run:
         except BaseException:
             lock.close()
             raise
-        return cls(path, config, lock)
+        return cls(path, config, lock, watchers)
 
     def log(self, *, step: int, **metrics: Any) -> None:
         """Append one line to `metrics.jsonl`: the step and its numbers.
@@ -133,20 +144,9 @@ class Run:
             InputError: a value has no JSON form.
             StorageError: it could not be written; the earlier lines are whole.
         """
-        line = (_json.text(_json.plain({"step": step, **metrics})) + "\n").encode()
-        path = self.path / METRICS
-        try:
-            with open(path, "ab", buffering=0) as file:
-                size = file.seek(0, io.SEEK_END)
-                try:
-                    written = 0
-                    while written < len(line):  # a full disk takes a part first, then says so
-                        written += file.write(line[written:])
-                except OSError:
-                    file.truncate(size)
-                    raise
-        except OSError as error:
-            raise storage_error(path, error) from error
+        line = _json.plain({"step": step, **metrics})
+        self._log.append(line)
+        self._watchers.log(line)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The logged lines, in their order. A last line that a kill cut short is left out.
@@ -154,18 +154,31 @@ class Run:
         Raises:
             DamagedFileError: a line before the last is not what `log` writes.
         """
-        return read_metrics(self.path)
+        return self._log.lines()
 
     def rewind(self, step: int) -> None:
         """Drop the logged lines after `step`, for a run that goes on from there.
 
         Lines that cannot be read are dropped too. -1 drops all.
         """
-        path = self.path / METRICS
-        if path.exists():
-            lines = path.read_bytes().splitlines(keepends=True)
-            kept = [line for line in lines if (entry := _entry(line)) and entry["step"] <= step]
-            write_atomically(path, b"".join(kept))
+        self._log.rewind(step)
+
+    def watch(self, picture: Picture, stages: Iterable[Stage] = ()) -> None:
+        """Let the watchers begin, with what has been so far; from here on they are told all.
+
+        After `rewind`, before anything is logged.
+
+        Args:
+            picture: makes a sheet of images of a stage; None where it has no images to show.
+            stages: those before, by step; read where somebody looks on only.
+        """
+        if self._watchers:
+            self._watchers.begin(self.path, self.config, self.settled, picture)
+            self._watchers.tell(self.metrics(), stages)
+
+    def show(self, stage: Stage) -> None:
+        """Show the support to the watchers, where there are any; nothing is written here."""
+        self._watchers.show(stage)
 
     def settled(self, name: str, find: Callable[[], Any]) -> Any:
         """What was found when the run first asked for `name`, and stays for the rest of it.
@@ -216,9 +229,11 @@ class Run:
         """Write `result.json`."""
         text = json.dumps(_json.plain(result), indent=2, ensure_ascii=False)
         write_atomically(self.path / RESULT, (text + "\n").encode())
+        self._watchers.end(result)
 
     def close(self) -> None:
         """Let other processes write here. The end of the process does it too."""
+        self._watchers.close()
         self._lock.close()
 
     def __enter__(self) -> "Run":
@@ -281,35 +296,6 @@ def holds_run(path: PathLike) -> bool:
         return False
 
 
-def read_metrics(path: PathLike) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl` in the folder of a run, as `Run.metrics` gives them."""
-    file = Path(path) / METRICS
-    if not file.exists():
-        return []
-    lines = file.read_bytes().splitlines(keepends=True)
-    entries = []
-    for number, line in enumerate(lines, start=1):
-        entry = _entry(line)
-        if entry is not None:
-            entries.append(entry)
-        elif number < len(lines):
-            raise DamagedFileError(
-                f"line {number} of {file} is not a line of JSON with a step: {line[:60]!r}. "
-                "Remove it, or restore the file from a copy."
-            )
-    return entries
-
-
-def _entry(line: bytes) -> dict[str, Any] | None:
-    """The entry of a whole line, None for anything else."""
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    whole = line.endswith(b"\n") and isinstance(entry, dict) and isinstance(entry.get("step"), int)
-    return entry if whole else None
-
-
 def _holds_other(path: Path) -> str:
     """The name of a file there that is not a run's own leftover, empty where there is none."""
     if not path.exists():
@@ -327,6 +313,7 @@ def _remove_run(path: Path) -> None:
     # a process killed here leaves one that can be overwritten again
     checkpoints = path / CHECKPOINTS
     own = [path / name for name in _FILES]
+    own += path.glob(str(TENSORBOARD))
     own += [
         *checkpoints.glob("step_*.safetensors"),
         *checkpoints.glob("step_*.safetensors.damaged"),
@@ -337,12 +324,18 @@ def _remove_run(path: Path) -> None:
         remove_unfinished(checkpoints)
     except OSError as error:
         raise storage_error(path, error) from error
-    with contextlib.suppress(OSError):  # not empty where a user put something there
-        checkpoints.rmdir()
+    for folder in (checkpoints, path / TENSORBOARD.parent):
+        with contextlib.suppress(OSError):  # not empty where a user put something there
+            folder.rmdir()
 
 
 def _same_config(path: Path, given: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    saved = _json.plain(defaults) | read_config(path / CONFIG)
+    saved = read_config(path / CONFIG)
+    saved |= {
+        name: value
+        for name, value in _json.plain(defaults).items()
+        if name not in saved and name not in _NOT_SETTINGS
+    }
     lines = differences(saved, _json.plain(given), ignored=_NOT_SETTINGS | _PLACE)
     if lines:
         raise InputError(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import tyro
 
-from kernel_distill import data, kernels, kip, networks, transfer
+from kernel_distill import data, foreign, kernels, kip, networks, transfer
 from kernel_distill._files import write_atomically
 from kernel_distill.cli._show import line
 
@@ -22,6 +22,8 @@ _PLACES: dict[Shell, tuple[str, str, str]] = {
     "zsh": ("XDG_DATA_HOME", ".local/share", "zsh/site-functions/_kernel-distill"),
     "fish": ("XDG_CONFIG_HOME", ".config", "fish/completions/kernel-distill.fish"),
 }
+# theirs may be preprocessed as no data set of ours is
+_OF_FOREIGN_SETS = ("evaluate", "transfer", "compare", "choose", "continual", "export", "import")
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,13 @@ def script(shell: Shell) -> str:
 
     parser = argument_parser()
     known = _known_values()
-    for action in _actions(parser):
+    for command, action in _actions(parser):
         name = action.dest.rpartition(".")[2]
-        if name in known:
+        if action.choices is not None:  # a Literal says itself what there is
+            continue
+        if name == "preprocessing" and command in _OF_FOREIGN_SETS:
+            action.choices = foreign.PREPROCESSINGS
+        elif name in known:
             action.choices = known[name]
         elif "PATH" in str(action.metavar) or name in ("dataset", "data_dir"):
             action.complete = shtab.FILE
@@ -81,14 +87,14 @@ def argument_parser() -> Any:
         return tyro.extras.get_parser(commands.union(), **commands.settings())
 
 
-def _actions(parser: Any) -> Iterator[Any]:
-    """The options of a parser and of those of its commands."""
+def _actions(parser: Any, command: str = "") -> Iterator[tuple[str, Any]]:
+    """The options of a parser and of those of its commands, each with its first command."""
     for action in parser._actions:
         if isinstance(action.choices, dict):
-            for inner in action.choices.values():
-                yield from _actions(inner)
+            for name, inner in action.choices.items():
+                yield from _actions(inner, command or name)
         else:
-            yield action
+            yield command, action
 
 
 def _known_values() -> dict[str, Sequence[str]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shlex
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
@@ -58,6 +59,7 @@ def run_distillation(
         hosts.by_first(
             lambda: check_folder(output.out, resume=output.resume, overwrite=output.overwrite)
         )
+        watchers = hosts.by_first(output.watchers) or ()
         kernel = device_options.place(kernel_options.build())
         with waiting(f"loading and preprocessing {data_settings.dataset}"):
             dataset = data.load(**vars(data_settings))
@@ -65,7 +67,7 @@ def run_distillation(
         hosts.check_same(_identity(dataset))
         # all that can be said against the input has been: from here on a run is begun, or
         # overwritten
-        run = hosts.by_first(lambda: output.open(command, groups))
+        run = hosts.by_first(lambda: output.open(command, groups, watchers))
         with run or contextlib.nullcontext():
             with progress_bar(f"{command} {dataset.name}", lambda: kernel.progress) as report:
                 result = distill(
@@ -84,6 +86,10 @@ def run_distillation(
                 )
             line(f"The distilled set and its pictures ({result.seconds:.0f} s of distilling):")
             paths(output.out, ("distilled.npz", *_PICTURES))
+            if output.tensorboard:
+                # by itself it shows the images of ten steps, drawn at random
+                shown = f"--logdir {shlex.quote(str(output.out))} --samples_per_plugin images=100"
+                line(f"To look at all of it: tensorboard {shown}")
 
 
 def _settings(command: str, groups: tuple[Any, ...], output: OutputOptions) -> dict[str, Any]:

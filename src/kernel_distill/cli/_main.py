@@ -142,8 +142,14 @@ def _how_to_resume(command: Any) -> str:
         return "stopped; nothing was begun that could go on"
     out = shlex.quote(str(output.out))
     (name,) = (name for name, known in COMMANDS.items() if isinstance(command, known))
-    insecure = " --insecure" if command.devices.insecure else ""
-    return f"stopped; go on with: kernel-distill {name} --out {out} --resume{insecure}" + (
+    # what config.yaml does not hold
+    said = {
+        "insecure": command.devices.insecure,
+        "tensorboard": output.tensorboard,
+        "wandb": output.wandb,
+    }
+    again = "".join(f" --{option}" for option, given in said.items() if given)
+    return f"stopped; go on with: kernel-distill {name} --out {out} --resume{again}" + (
         "\n(in each process with the --coordinator and numbers of before, or in one alone)"
         if hosts.joined()
         else ""

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kernel_distill._errors import InputError, unknown_name
-from kernel_distill.artefact import Run, read_config
+from kernel_distill.artefact import Run, Watcher, read_config
 from kernel_distill.kernels import Kernel, mixture, named
+from kernel_distill.watchers import TensorBoard, WeightsAndBiases
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,28 @@ class OutputOptions:
     overwrite: bool = False
     """Begin anew and lose the run in the directory."""
 
-    def open(self, command: str, settings: Iterable[Any]) -> Run:
+    tensorboard: bool = False
+    """Write figures and images for TensorBoard as the run goes on, to tensorboard/ in the
+    directory. A run that is resumed with it is shown from its start, watched before or not."""
+
+    wandb: bool = False
+    """Show them on Weights & Biases; WANDB_PROJECT, WANDB_ENTITY and WANDB_MODE say where, and
+    whether online. Needs pip install 'kernel-distill[wandb]'."""
+
+    def watchers(self) -> list[Watcher]:
+        """Who looks on as the run goes on.
+
+        Raises:
+            MissingExtraError: wandb is not installed.
+        """
+        chosen: list[Watcher] = []
+        if self.tensorboard:
+            chosen.append(TensorBoard())
+        if self.wandb:
+            chosen.append(WeightsAndBiases())
+        return chosen
+
+    def open(self, command: str, settings: Iterable[Any], watchers: Sequence[Watcher]) -> Run:
         """The run directory, with every setting of the run in its config.yaml.
 
         Raises:
@@ -83,7 +105,12 @@ class OutputOptions:
         config |= asdict(self)
         config = {name: str(v) if isinstance(v, Path) else v for name, v in config.items()}
         return Run.create(
-            self.out, config, resume=self.resume, overwrite=self.overwrite, defaults=defaults
+            self.out,
+            config,
+            resume=self.resume,
+            overwrite=self.overwrite,
+            defaults=defaults,
+            watchers=watchers,
         )
 
 

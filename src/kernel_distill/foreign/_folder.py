@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
 from kernel_distill._errors import DamagedFileError, InputError
+from kernel_distill.artefact import contact_sheet
 from kernel_distill.foreign._content import Content
 from kernel_distill.foreign._held import Held, refuse_large
 from kernel_distill.foreign._pictures import CHANNELS, pixels, png, require_image_shape
@@ -17,7 +17,6 @@ from kernel_distill.foreign._pictures import CHANNELS, pixels, png, require_imag
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _LABELS = "labels.csv"
 _SHEET = "contact_sheet.png"
-_CELL = 64  # dots that an image of the contact sheet takes, at least
 _NAME = re.compile(r"\w[\w .+-]{0,60}")  # that any file system takes for a folder
 _EIGHT_BITS = "Pictures have 8 bits: the images that the model takes are rounded and clipped in it."
 
@@ -102,26 +101,6 @@ def write_folder(content: Content, folder: Path) -> tuple[str, tuple[str, ...]]:
     (folder / _LABELS).write_text(table.getvalue(), encoding="utf-8")
     (folder / _SHEET).write_bytes(png(contact_sheet(content.natural, content.classes)))
     return ".", (_EIGHT_BITS, f"{_LABELS} has the labels in full.")
-
-
-def contact_sheet(
-    images: UInt8[np.ndarray, "s h w c"], classes: np.ndarray
-) -> UInt8[np.ndarray, "height width c"]:
-    """All images on one sheet, a row of each class, or more rows where there are many."""
-    height, width, channel = images.shape[1:]
-    grow = -(-_CELL // max(height, width))
-    gap = max(2, grow * width // 16)
-    rows = [np.flatnonzero(classes == class_) for class_ in np.unique(classes)]
-    across = min(max(map(len, rows)), max(10, round(len(images) ** 0.5)))
-    rows = [row[start : start + across] for row in rows for start in range(0, len(row), across)]
-    pitch = grow * height + gap, grow * width + gap
-    sheet = np.full((len(rows) * pitch[0] + gap, across * pitch[1] + gap, channel), 255, np.uint8)
-    for row, members in enumerate(rows):
-        for column, member in enumerate(members):
-            top, left = gap + row * pitch[0], gap + column * pitch[1]
-            large = images[member].repeat(grow, axis=0).repeat(grow, axis=1)
-            sheet[top : top + grow * height, left : left + grow * width] = large
-    return sheet
 
 
 def _labelled(path: Path, files: Sequence[Path]) -> tuple[list[Path], np.ndarray]:

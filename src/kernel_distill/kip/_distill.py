@@ -1,7 +1,7 @@
 """Kernel Inducing Points: the support is learned by gradient descent through ridge regression."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -30,6 +30,7 @@ from kernel_distill.kip._step import (
 )
 from kernel_distill.results import Outcome, Result, finish
 from kernel_distill.supports import check, herded_support, real_support
+from kernel_distill.viewing import View
 
 
 def distill(
@@ -123,6 +124,11 @@ class _State:
         return _State(**unpack(template, checkpoint.tensors), **checkpoint.metadata)
 
 
+def _stage(state: _State) -> Stage:
+    images, labels = state.support["images"], state.support["labels"]
+    return Stage(state.step, np.asarray(images, np.float32), np.asarray(labels, np.float32))
+
+
 class _Distillation:
     """A run of KIP: what stays the same in it, and the loop."""
 
@@ -164,6 +170,12 @@ class _Distillation:
             "images": self._start(images),
             "labels": jnp.asarray(one_hot(classes, data.num_classes), jnp.float64),
         }
+        self._view = View.of(
+            np.asarray(self._initial["images"], np.float32),
+            np.asarray(self._initial["labels"], np.float32),
+            data,
+            natural=settings.start != "noise" and not settings.corruption,
+        )
         self._saved_at = time.monotonic()
 
     def _start(self, images: Float[np.ndarray, "s *shape"]) -> Float[Array, "s *shape"]:
@@ -195,7 +207,7 @@ class _Distillation:
                         self._save(state, keep=False)
                         held.raise_if_received()
                     following = self._stepped(state)
-                    if log_spaced(following.step) or following.step == self._settings.steps:
+                    if self._is_kept(following.step):
                         following = self._validated(following)
                     elif time.monotonic() - self._saved_at > 120:
                         self._save(following, keep=False)
@@ -209,25 +221,27 @@ class _Distillation:
         return Outcome(
             images=np.asarray(state.best["images"], np.float32),
             labels=np.asarray(state.best["labels"], np.float32),
-            initial_images=np.asarray(self._initial["images"], np.float32),
-            initial_labels=np.asarray(self._initial["labels"], np.float32),
+            initial_images=self._view.initial,
+            initial_labels=self._view.labels,
             step=state.best_step,
             steps=state.step,
             seconds=state.seconds,
-            stages=self._stages(),
+            stages=self._stages(self._run, spread(self._run.checkpoints.steps()))
+            if self._run
+            else (),
         )
 
-    def _stages(self) -> Iterator[Stage]:
-        """The support at the steps that checkpoints are kept of."""
-        if not self._run:
-            return
-        for kept in spread(self._run.checkpoints.steps()):
+    def _stages(self, run: Run, steps: Iterable[int]) -> Iterator[Stage]:
+        """The support at steps that there are checkpoints of."""
+        for each in steps:
             try:
-                state = self._first().from_checkpoint(self._run.checkpoints.read(kept))
+                yield _stage(self._first().from_checkpoint(run.checkpoints.read(each)))
             except (DamagedFileError, OSError):
                 continue  # one step less to look at
-            images, labels = state.support["images"], state.support["labels"]
-            yield Stage(kept, np.asarray(images, np.float32), np.asarray(labels, np.float32))
+
+    def _is_kept(self, step: int) -> bool:
+        """Whether the state after a step is validated, and its checkpoint kept."""
+        return log_spaced(step) or step == self._settings.steps
 
     def _first(self) -> _State:
         learned = {name: self._initial[name] for name in self._update.learned}
@@ -237,6 +251,8 @@ class _Distillation:
         checkpoint = last_checkpoint(self._run)
         if self._run:
             self._run.rewind(-1 if checkpoint is None else checkpoint.step)
+            kept = filter(self._is_kept, self._run.checkpoints.steps())
+            self._run.watch(self._view.sheet, self._stages(self._run, kept))
         return None if checkpoint is None else self._first().from_checkpoint(checkpoint)
 
     def _ended(self, state: _State) -> bool:
@@ -347,6 +363,8 @@ class _Distillation:
         if self._run and metrics:
             self._run.log(step=state.step, **metrics)
         self._save(state, keep=True)
+        if self._run:
+            self._run.show(_stage(state))
         self._tell(state, metrics)
         return state
 

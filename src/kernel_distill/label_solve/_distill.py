@@ -12,13 +12,14 @@ from kernel_distill import _hosts as hosts
 from kernel_distill._errors import NumericalError, PoolError, saved_in
 from kernel_distill._interrupt import HeldSignals, held_signals
 from kernel_distill._settings import Progress, Report, log_spaced, make_settings
-from kernel_distill.artefact import Run, last_checkpoint
+from kernel_distill.artefact import Run, Stage, last_checkpoint
 from kernel_distill.data import Dataset, one_hot
 from kernel_distill.kernels import UNSTABLE, Kernel, RidgeRegression, Rows, ridge_regression
 from kernel_distill.label_solve import _least_squares as least_squares
 from kernel_distill.label_solve._settings import Settings
 from kernel_distill.results import Outcome, Result, finish
 from kernel_distill.supports import check, real_support
+from kernel_distill.viewing import View
 
 
 def distill(
@@ -187,6 +188,9 @@ class _Solve:
         checkpoint = last_checkpoint(self._run)
         if self._run:
             self._run.rewind(-1)  # all that is logged is logged at the end
+            images = np.asarray(self._support, np.float32)
+            view = View.of(images, self._labels, self._data, natural=True)
+            self._run.watch(view.sheet, [Stage(0, images, self._labels)])  # they stay as they are
         if checkpoint is None:
             return 0, least_squares.start(len(self._support), self._data.num_classes), 0.0
         triangle = jnp.asarray(checkpoint.tensors["triangle"])
