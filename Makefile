@@ -37,7 +37,10 @@ venv: .venv/installed
 	echo "kernel-distill needs Python 3.11, 3.12 or 3.13; found $$("$(or $(PYTHON),python3)" --version 2>&1)."; \
 	echo 'Install one of them, or say where it is: make $(MAKECMDGOALS) PYTHON=/path/to/python'; \
 	exit 1; } >&2
+	@[ ! -e .venv ] || [ -e .venv/of-make ] || [ -e .venv/installed ] || { \
+	echo 'There is a .venv that make has not made: move it away, or remove it.'; exit 1; } >&2
 	$(PYTHON) -m venv --clear .venv
+	touch .venv/of-make
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable '.[test]'
 	touch $@
 

@@ -83,7 +83,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path, overwrite):
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="must be new, empty or the folder of a run"):
+    with pytest.raises(InputError, match=r"file must be a folder; it is a file.*--out"):
         Run.create(tmp_path / "file", CONFIG)
 
 

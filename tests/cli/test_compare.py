@@ -81,6 +81,11 @@ def test_the_page_alone(kip_run, cli, tmp_path):
         == of_set["accuracy"]
         == kd.load(lone).metadata["metrics"]["test_accuracy"]
     )
+    # by `runs/*`, what is left of the last time is given too
+    again = cli("compare", path, lone, out, "--no-measure", "--out", out)
+    assert (again.status, again.err) == (0, "")
+    assert f"{out} is a comparison, and is left out." in again.out
+    assert len(Parsed((out / "report.html").read_text()).data["stories"]) == 2
     # the page of a run is not written over
     refused = cli("compare", path, "--no-measure", "--out", path)
     assert refused.status == 1

@@ -280,6 +280,8 @@ def check_folder(path: PathLike, *, resume: bool = False, overwrite: bool = Fals
             f"{path} already holds a run. Go on with it: --resume. Begin anew and lose "
             "it: --overwrite. Or choose another folder with --out."
         )
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} must be a folder; it is a file. Choose another name with --out.")
     if not holds_run(path) and _holds_other(path):
         raise InputError(
             f"{path} must be new, empty or the folder of a run; it holds other files (such as "
@@ -300,8 +302,6 @@ def _holds_other(path: Path) -> str:
     """The name of a file there that is not a run's own leftover, empty where there is none."""
     if not path.exists():
         return ""
-    if not path.is_dir():
-        return path.name
     for entry in sorted(path.iterdir()):
         if entry.name != _LOCK and not is_unfinished(entry):
             return entry.name

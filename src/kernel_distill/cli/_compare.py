@@ -92,6 +92,18 @@ def _story(path: Path, sets: _Sets) -> Story:
     )
 
 
+def _is_comparison(path: Path) -> bool:
+    """Whether a folder is what this command has left: `runs/*` names it beside the runs."""
+    page = path / FILE_NAME
+    try:
+        found = page.is_file() and is_page(page) and not read_page(page).of_run
+    except DamagedFileError:
+        return False
+    if found:
+        line(f"{path} is a comparison, and is left out.")
+    return found
+
+
 def _held(page: Path) -> Page | None:
     """What is on the page that another will replace.
 
@@ -162,7 +174,8 @@ class Compare:
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(factor=FACTORS))
 
     def run(self) -> None:
-        if not self.run_directories:
+        given = [path for path in self.run_directories if not _is_comparison(path)]
+        if not given:
             raise InputError("nothing to compare: give run directories, or distilled .npz")
         if holds_run(self.out):
             raise InputError(
@@ -173,7 +186,7 @@ class Compare:
         held = _held(page)
         trained = self.networks.named()
         sets = _Sets(self.data)
-        stories = [_story(path, sets) for path in self.run_directories]
+        stories = [_story(path, sets) for path in given]
         several = f"{len(stories)} distilled sets side by side" if len(stories) > 1 else ""
         same = held is not None and _sets_of(held.stories) == _sets_of(stories)
         # what was measured of the same sets stays until it is measured again
@@ -184,7 +197,7 @@ class Compare:
             line(f"It replaces the comparison of {', '.join(each.name for each in held.stories)}.")
         if not self.measure:
             return
-        runs = [(str(path), *sets.open(path)) for path in self.run_directories]
+        runs = [(str(path), *sets.open(path)) for path in given]
         kernels = self._kernels(runs)
         with waiting("comparing") as report:
             comparison = compare(
@@ -209,11 +222,11 @@ class Compare:
 
     def _kernels(self, runs: Sequence[tuple[str, Distilled, Dataset]]) -> list[Kernel]:
         found: dict[tuple[str, str], Kernel] = {}
-        for path, (_, distilled, _) in zip(self.run_directories, runs, strict=True):
+        for name, distilled, _ in runs:
             known = self.architecture or "architectures" in distilled.metadata
             if self.networks.network and not known:
                 continue  # a set of others, which networks alone are trained on
-            kernels = kernels_of(path, distilled.metadata, architectures=self.architecture)
+            kernels = kernels_of(Path(name), distilled.metadata, architectures=self.architecture)
             for _, kernel in kernels:
                 found.setdefault((repr(kernel.architecture), kernel.kind), kernel)
         return [DeviceOptions().place(kernel) for kernel in found.values()]
