@@ -142,7 +142,8 @@ def test_an_own_run_beside_a_file_of_others(kip_run, cli, tmp_path):
 @pytest.mark.slow
 def test_choose(kip_run, cli, tmp_path):
     path, _ = kip_run
-    options = ("--width", 16, "--seeds", 1, "--steps", 5, "--factor", 0.3, "--out", tmp_path)
+    options = ("--width", 16, "--seeds", 1, "--steps", 5, "--out", tmp_path)
+    options += ("--factor", 0.3, "--label-scale", 1)
     assert "three networks or more" in cli("choose", path, "--network", "fc1", *options).err
     outcome = cli("choose", path, "--network", "fc1", "fc2", "mlp", *options)
     assert (outcome.status, outcome.err) == (0, "")
@@ -163,7 +164,7 @@ def test_choose(kip_run, cli, tmp_path):
 def test_continual(kip_run, cli, tmp_path):
     path, _ = kip_run
     options = ("--width", 8, "--seeds", 2, "--steps", 5, "--factor", 0.3, "--tasks", 2)
-    options += ("--out", tmp_path)
+    options += ("--label-scale", 1, "--out", tmp_path)
     assert "one network learns" in cli("continual", path, "--network", "fc1", "mlp", *options).err
     outcome = cli("continual", path, "--network", "fc1", *options)
     assert (outcome.status, outcome.err) == (0, "")

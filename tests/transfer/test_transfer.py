@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kernel_distill as kd
-from kernel_distill.cli._networks import FACTORS
+from kernel_distill.cli._networks import SEARCHED
 from kernel_distill.data import Split
 from kernel_distill.transfer import TrainingSettings, read_transfers, save_transfer, transfer
 from kernel_distill.transfer import _train as training
@@ -108,7 +108,7 @@ def test_results_of_other_networks_stay(digits, real, natural_set, tmp_path):
 
 
 def test_a_rate_that_is_given_leaves_no_factor_to_choose():
-    settings = TrainingSettings(optimizer="adam", learning_rate=0.1, factor=FACTORS)
+    settings = TrainingSettings(optimizer="adam", learning_rate=0.1, factor=SEARCHED.factor)
     assert settings.factor == (1.0,)
 
 

@@ -11,7 +11,7 @@ from kernel_distill._errors import InputError
 from kernel_distill._files import write_atomically
 from kernel_distill.cli._compare import show
 from kernel_distill.cli._distilled import DistilledOptions
-from kernel_distill.cli._networks import FACTORS, NetworkOptions
+from kernel_distill.cli._networks import SEARCHED, NetworkOptions
 from kernel_distill.cli._show import line, paths, waiting
 from kernel_distill.transfer import (
     TrainingSettings,
@@ -51,7 +51,7 @@ class Choose:
 
     data: DistilledOptions = field(default_factory=DistilledOptions)
 
-    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(factor=FACTORS))
+    training: TrainingSettings = SEARCHED
 
     def run(self) -> None:
         chosen = self.networks.named()

@@ -13,7 +13,7 @@ from kernel_distill.artefact import Contrast, Distilled, holds_run
 from kernel_distill.cli._devices import DeviceOptions
 from kernel_distill.cli._distilled import DistilledOptions
 from kernel_distill.cli._kernels import kernels_of
-from kernel_distill.cli._networks import FACTORS, NetworkOptions
+from kernel_distill.cli._networks import SEARCHED, NetworkOptions
 from kernel_distill.cli._show import line, paths, table, waiting
 from kernel_distill.data import Dataset
 from kernel_distill.kernels import Kernel
@@ -171,7 +171,7 @@ class Compare:
 
     data: DistilledOptions = field(default_factory=DistilledOptions)
 
-    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(factor=FACTORS))
+    training: TrainingSettings = SEARCHED
 
     def run(self) -> None:
         given = [path for path in self.run_directories if not _is_comparison(path)]

@@ -12,7 +12,7 @@ from kernel_distill._errors import InputError
 from kernel_distill._files import write_atomically
 from kernel_distill.artefact import save_picture, transfer_picture
 from kernel_distill.cli._distilled import DistilledOptions
-from kernel_distill.cli._networks import FACTORS, NetworkOptions
+from kernel_distill.cli._networks import SEARCHED, NetworkOptions
 from kernel_distill.cli._show import paths, table, waiting
 from kernel_distill.transfer import TrainingSettings, continual, per_cent
 
@@ -46,7 +46,7 @@ class ContinualCommand:
 
     data: DistilledOptions = field(default_factory=DistilledOptions)
 
-    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(factor=FACTORS))
+    training: TrainingSettings = SEARCHED
 
     def run(self) -> None:
         if len(chosen := self.networks.named()) != 1:

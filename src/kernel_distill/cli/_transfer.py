@@ -9,7 +9,7 @@ import tyro
 from kernel_distill._errors import InputError, NumericalError
 from kernel_distill.artefact import Distilled, holds_run
 from kernel_distill.cli._distilled import DistilledOptions
-from kernel_distill.cli._networks import FACTORS, NetworkOptions
+from kernel_distill.cli._networks import SEARCHED, NetworkOptions
 from kernel_distill.cli._show import line, paths, progress_bar, table
 from kernel_distill.data import Dataset
 from kernel_distill.networks import Network
@@ -48,7 +48,7 @@ class TransferCommand:
 
     data: DistilledOptions = field(default_factory=DistilledOptions)
 
-    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(factor=FACTORS))
+    training: TrainingSettings = SEARCHED
 
     def run(self) -> None:
         out = self._folder()
