@@ -149,6 +149,11 @@ def test_damaged_artefact(cli, tmp_path, kip_run):
     assert not (tmp_path / "a.npz").exists()
 
 
+def test_a_folder_of_runs(kip_run, cli):
+    path, _ = kip_run
+    assert f"holds runs: name one of them, such as {path}" in cli("evaluate", path.parent).err
+
+
 def test_what_is_no_run(cli, tmp_path):
     assert_refused(cli("evaluate", tmp_path / "none"), "cannot read", "No such file")
     assert_refused(cli("evaluate", tmp_path), "holds no distilled.npz")

@@ -58,6 +58,8 @@ def progress_bar(title: str, within: Callable[[], str] = str) -> Iterator[Report
             )
 
         yield report
+        if bar.tasks[0].total is None:  # nothing was left to do
+            bar.update(task, visible=False)
 
 
 @contextmanager

@@ -191,7 +191,7 @@ class _Row:
 
     @property
     def differs(self) -> bool:
-        return len(set(self.values)) > 1
+        return len(set(self.values) - {""}) > 1  # what is not known is no difference
 
 
 def _side_by_side(columns: Sequence[dict[str, str]]) -> list[_Row]:
