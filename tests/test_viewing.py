@@ -14,7 +14,7 @@ def view(shape):
     random = np.random.default_rng(0)
     images = random.uniform(0.3, 0.6, (60, *shape))
     dataset = data.from_arrays(images, np.arange(60) % 3, images[:9], np.arange(9) % 3)
-    return View.of(dataset.train.images[:6], LABELS, dataset, natural=True), dataset
+    return View(dataset.train.images[:6], LABELS, dataset, natural=True), dataset
 
 
 def test_learned_images_have_the_contrast_of_natural_ones():
@@ -49,7 +49,7 @@ def test_a_sheet_has_a_row_a_class(side, shrink):
 def test_one_image_a_class_makes_several_rows():
     _, dataset = view((5, 5, 1))
     images, labels = dataset.train.images[:3], np.eye(3, dtype=np.float32)
-    one_each = View.of(images, labels, dataset, natural=True)
+    one_each = View(images, labels, dataset, natural=True)
     assert one_each.sheet(Stage(0, images, labels)).shape == (69 + 4, 3 * 69 + 4, 3)
 
 
@@ -69,7 +69,7 @@ def test_a_picture_goes_over_into_that_of_the_next_step(start):
     dataset = data.from_arrays(natural.repeat(5, axis=0), np.arange(20) % 2, preprocessing="none")
     images = 7 * rng.normal(size=natural.shape).astype(np.float32) if start == "noise" else natural
     labels = np.eye(4, 2, dtype=np.float32)
-    contrast = View.of(images, labels, dataset, natural=start != "noise").contrast
+    contrast = View(images, labels, dataset, natural=start != "noise").contrast
     before = contrast.give(images)
     after = contrast.give(images + 1e-3 * rng.normal(size=images.shape).astype(np.float32))
     assert np.abs(after - before).max() < 0.02

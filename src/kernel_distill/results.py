@@ -35,7 +35,7 @@ class Outcome:
 
     Attributes:
         images, labels: the support that the result is.
-        initial_images, initial_labels: the support it began with.
+        view: of the run, with the support that it began with.
         step: the step that the support is of.
         steps: steps done (blocks of targets for Label Solve).
         seconds: time they took.
@@ -44,8 +44,7 @@ class Outcome:
 
     images: Float[np.ndarray, "s *shape"]
     labels: Float[np.ndarray, "s class"]
-    initial_images: Float[np.ndarray, "s *shape"]
-    initial_labels: Float[np.ndarray, "s class"]
+    view: View
     step: int
     steps: int
     seconds: float
@@ -111,7 +110,7 @@ def finish(
     """
     metrics = _known(outcome, run) or _measured(outcome, kernel, data, settings)
     final = outcome.images, outcome.labels
-    initial = outcome.initial_images, outcome.initial_labels
+    initial = outcome.view.initial, outcome.view.labels
     metadata = {
         "method": method,
         "dataset": data.to_metadata(),
@@ -142,7 +141,7 @@ def finish(
     )
     if run:
         found = _write(result, data=data, run=run)
-        _draw(result, outcome.stages, found, data=data, run=run)
+        _draw(result, outcome, found, data=data, run=run)
     return result
 
 
@@ -178,13 +177,12 @@ def _measured(outcome: Outcome, kernel: Kernel, data: Dataset, settings: Any) ->
     validation = None
     if len(data.validation):
         (validation,) = accuracies(outcome.images, (outcome.labels,), data.validation)
-    if np.array_equal(outcome.images, outcome.initial_images):
-        test, initial_test = accuracies(
-            outcome.images, (outcome.labels, outcome.initial_labels), data.test
-        )
+    initial = outcome.view.initial, outcome.view.labels
+    if np.array_equal(outcome.images, initial[0]):
+        test, initial_test = accuracies(outcome.images, (outcome.labels, initial[1]), data.test)
     else:
         (test,) = accuracies(outcome.images, (outcome.labels,), data.test)
-        (initial_test,) = accuracies(outcome.initial_images, (outcome.initial_labels,), data.test)
+        (initial_test,) = accuracies(initial[0], (initial[1],), data.test)
     return {
         "test_accuracy": test,
         "initial_test_accuracy": initial_test,
@@ -211,19 +209,17 @@ def _write(result: Result, *, data: Dataset, run: Run) -> dict[str, Any]:
 
 
 def _draw(
-    result: Result, stages: Iterable[Stage], found: dict[str, Any], *, data: Dataset, run: Run
+    result: Result, outcome: Outcome, found: dict[str, Any], *, data: Dataset, run: Run
 ) -> None:
     """The pictures and the page, once all else is on the disk."""
     before, after = result.initial.images, result.distilled.images
-    natural = result.initial_name == "natural"
-    view = View.of(before, result.initial.labels, data, natural=natural)
     caption = "The same, labels learned" if np.array_equal(before, after) else "Distilled"
     architectures = [each["name"] for each in result.distilled.metadata["architectures"]]
     title = f"{data.name} · {', '.join(architectures)} · {len(after)} images"
     save_pictures(
         run,
-        before=view.images(before),
-        after=view.images(after),
+        before=outcome.view.images(before),
+        after=outcome.view.images(after),
         labels_before=result.initial.labels,
         labels_after=result.distilled.labels,
         class_names=data.class_names,
@@ -238,7 +234,7 @@ def _draw(
     try:
         story = tell(
             result.distilled,
-            _shown(stages, result, view),
+            _shown(outcome, result),
             name=title,
             class_names=data.class_names,
             labels_before=result.initial.labels,
@@ -258,10 +254,10 @@ def _draw(
         )
 
 
-def _shown(stages: Iterable[Stage], result: Result, view: View) -> Iterator[Stage]:
+def _shown(outcome: Outcome, result: Result) -> Iterator[Stage]:
     """The support at the start, at the steps between and as it is the result, for viewing."""
     ends = {0: result.initial, result.distilled.metadata["step"]: result.distilled}
     own = [Stage(step, each.images, each.labels) for step, each in sorted(ends.items())]
-    between = (stage for stage in stages if stage.step not in ends)
+    between = (stage for stage in outcome.stages if stage.step not in ends)
     for stage in heapq.merge(own, between, key=lambda stage: stage.step):
-        yield Stage(stage.step, view.images(stage.images), stage.labels)
+        yield Stage(stage.step, outcome.view.images(stage.images), stage.labels)

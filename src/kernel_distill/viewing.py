@@ -2,52 +2,40 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from kernel_distill.artefact import Contrast, Stage, contact_sheet, eight_bits, selected
-from kernel_distill.data import Dataset, Preprocessing
+from kernel_distill.data import Dataset
 
 _LARGEST = 128  # pixels of an image on a sheet, which may have hundreds
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """Images in natural colours, of all steps of a run with one contrast, by `View.of`.
+    """Images of a run in natural colours; the picture of a step goes over into the next one's.
 
     Attributes:
         initial: the images that it began with, as the model takes them.
         labels: their labels, which tell each image's class.
-        preprocessing: what is undone.
-        contrast: of each image.
+        data: what is distilled.
+        natural: whether the images that it began with are.
     """
 
     initial: Float[np.ndarray, "s *shape"]
     labels: Float[np.ndarray, "s class"]
-    preprocessing: Preprocessing
-    contrast: Contrast
+    data: Dataset
+    natural: bool
 
-    @classmethod
-    def of(
-        cls,
-        initial: Float[np.ndarray, "s *shape"],
-        labels: Float[np.ndarray, "s class"],
-        data: Dataset,
-        *,
-        natural: bool,
-    ) -> "View":
-        """The view of a run, in which the picture of a step goes over into the next one's.
-
-        Args:
-            initial, labels: the support that it began with.
-            data: what is distilled.
-            natural: whether these images are. Each then keeps its contrast, and is itself drawn as
-                it is; else all are given the average one of the training images.
-        """
-        natural = natural or initial.ndim == 2
-        contrast = Contrast.of(initial) if natural else Contrast.of(data.train.images).average()
-        return cls(initial, labels, data.preprocessing, contrast)
+    @cached_property
+    def contrast(self) -> Contrast:
+        """That of all steps: each natural image keeps its own, and is itself drawn as it is; where
+        none is, all are given the average one of the training images."""
+        if self.natural or self.initial.ndim == 2:
+            return Contrast.of(self.initial)
+        return Contrast.of(self.data.train.images).average()
 
     def images(self, images: Float[np.ndarray, "s *shape"]) -> Float[np.ndarray, "s *shape"]:
         """The images of a later support, 0 to 1; tables in their own units.
@@ -55,7 +43,7 @@ class View:
         Raises:
             InputError: another shape, or the whitening matrix is not known.
         """
-        return self.preprocessing.invert_for_viewing(self.contrast.give(images))
+        return self.data.preprocessing.invert_for_viewing(self.contrast.give(images))
 
     def sheet(self, stage: Stage) -> UInt8[np.ndarray, "height width 3"] | None:
         """The images of a stage on one sheet, by class; None of tables, which are no images.

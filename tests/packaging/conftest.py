@@ -51,6 +51,35 @@ def new_environment(tmp_path: Path) -> Iterator[Callable[[str], Environment]]:
     shutil.rmtree(folder, ignore_errors=True)  # gigabytes, which pytest would keep
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Packages that most tests do without, in a folder beside the environment, for one test."""
+
+    folder: Path
+
+    def install(self, *arguments: str) -> None:
+        pip = ("-m", "pip", "install", "--quiet", "--no-compile", "--target", self.folder)
+        subprocess.run([sys.executable, *pip, *arguments], check=True)
+
+    def run(self, *arguments: str | Path) -> str:
+        """What `python -m` prints with them; the test fails with it if that fails."""
+        ended = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=Path(__file__).parents[2],
+            env=os.environ | {"PYTHONPATH": str(self.folder)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stdout
+        return ended.stdout
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Beside:
+    return Beside(tmp_path / "beside")
+
+
 @pytest.fixture
 def interpreter() -> Callable[[str], str]:
     """Finds the first of some versions of Python, or skips."""

@@ -1,30 +1,14 @@
 """Watching a run on Weights & Biases: the test that skips without wandb, with it."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.mark.slow
-def test_with_wandb(tmp_path: Path) -> None:
-    # beside the environment, for this test alone
-    folder = tmp_path / "wandb"
-    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", folder)
-    subprocess.run([*pip, "wandb>=0.20"], check=True)
-    pytest_alone = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "slow")
-    tested = subprocess.run(
-        [*pytest_alone, "tests/watchers/test_wandb.py"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert tested.returncode == 0, tested.stdout
-    assert "1 passed" in tested.stdout
-    assert "skipped" not in tested.stdout, tested.stdout
+def test_with_wandb(beside: Any) -> None:
+    beside.install("wandb>=0.20")
+    quiet = ("-p", "no:cacheprovider")
+    tested = beside.run("pytest", *quiet, "-m", "slow", "tests/watchers/test_wandb.py")
+    assert "1 passed" in tested
+    assert "skipped" not in tested, tested

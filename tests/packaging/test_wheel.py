@@ -1,7 +1,6 @@
 """The built wheel: it holds every module, and works away from the repository."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -63,19 +62,10 @@ def test_links_of_the_description_lead_out(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_index_accepts_both_distributions(wheel: Path, tmp_path: Path) -> None:
-    # beside the environment, for this test alone: twine brings a dozen packages
-    pip = ("-m", "pip", "install", "--quiet", "--no-compile", "--target", tmp_path, "twine>=6.1")
-    subprocess.run([sys.executable, *pip], check=True)
-    checked = subprocess.run(
-        [sys.executable, "-m", "twine", "check", "--strict", *wheel.parent.iterdir()],
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stdout
-    assert checked.stdout.count("PASSED") == 2
+def test_an_index_accepts_both_distributions(wheel: Path, beside: Any) -> None:
+    beside.install("twine>=6.1")  # it brings a dozen packages
+    checked = beside.run("twine", "check", "--strict", *wheel.parent.iterdir())
+    assert checked.count("PASSED") == 2
 
 
 @pytest.mark.slow

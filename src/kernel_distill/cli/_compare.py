@@ -24,7 +24,6 @@ from kernel_distill.report import (
     Table,
     is_page,
     read_page,
-    read_story,
     save_report,
     tell_alone,
 )
@@ -73,13 +72,21 @@ class _Sets:
         return self._opened[path]
 
 
-def _story(path: Path, sets: _Sets) -> Story:
+def _page(path: Path) -> Page | None:
+    """What the page in a folder holds; None without one, and, which is said, of a damaged one."""
+    if not (path / FILE_NAME).is_file():
+        return None
+    try:
+        return read_page(path)
+    except KernelDistillError as error:
+        line(f"{error}; shown without it")
+        return None
+
+
+def _story(path: Path, page: Page | None, sets: _Sets) -> Story:
     """What the page of a run tells; of a set without one, what is known of it alone."""
-    if (path / FILE_NAME).is_file():
-        try:
-            return replace(read_story(path), name=str(path))
-        except KernelDistillError as error:
-            line(f"{error}; shown without it")
+    if page:
+        return replace(page.stories[0], name=str(path))
     distilled, data = sets.open(path)
     images = distilled.images
     if images.ndim > 2 and distilled.metadata.get("method") != "label-solve":  # whose are natural
@@ -92,18 +99,6 @@ def _story(path: Path, sets: _Sets) -> Story:
     )
 
 
-def _is_comparison(path: Path) -> bool:
-    """Whether a folder is what this command has left: `runs/*` names it beside the runs."""
-    page = path / FILE_NAME
-    try:
-        found = page.is_file() and is_page(page) and not read_page(page).of_run
-    except DamagedFileError:
-        return False
-    if found:
-        line(f"{path} is a comparison, and is left out.")
-    return found
-
-
 def _held(page: Path) -> Page | None:
     """What is on the page that another will replace.
 
@@ -112,15 +107,15 @@ def _held(page: Path) -> Page | None:
     """
     if not page.exists():
         return None
-    if not is_page(page):
+    try:
+        held = read_page(page)
+    except DamagedFileError as error:
+        if is_page(page):
+            return None
         raise InputError(
             f"{page} is no page of kernel-distill, and would be lost: choose another folder with "
             "--out"
-        )
-    try:
-        held = read_page(page)
-    except DamagedFileError:
-        return None
+        ) from error
     if held.of_run:
         raise InputError(
             f"{page} is the page of a run, and would be lost: choose another folder with --out"
@@ -174,7 +169,12 @@ class Compare:
     training: TrainingSettings = SEARCHED
 
     def run(self) -> None:
-        given = [path for path in self.run_directories if not _is_comparison(path)]
+        pages = {path: _page(path) for path in self.run_directories}
+        # `runs/*` names what this command has left, beside the runs
+        comparisons = [path for path, held in pages.items() if held and not held.of_run]
+        for path in comparisons:
+            line(f"{path} is a comparison, and is left out.")
+        given = [path for path in self.run_directories if path not in comparisons]
         if not given:
             raise InputError("nothing to compare: give run directories, or distilled .npz")
         if holds_run(self.out):
@@ -186,7 +186,7 @@ class Compare:
         held = _held(page)
         trained = self.networks.named()
         sets = _Sets(self.data)
-        stories = [_story(path, sets) for path in given]
+        stories = [_story(path, pages[path], sets) for path in given]
         several = f"{len(stories)} distilled sets side by side" if len(stories) > 1 else ""
         same = held is not None and _sets_of(held.stories) == _sets_of(stories)
         # what was measured of the same sets stays until it is measured again

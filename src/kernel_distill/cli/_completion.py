@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import tyro
 
 from kernel_distill import data, foreign, kernels, kip, networks, transfer
 from kernel_distill._files import write_atomically
+from kernel_distill.cli._distilled import DistilledOptions
 from kernel_distill.cli._show import line
 
 Shell = Literal["bash", "zsh", "fish"]
@@ -22,8 +23,6 @@ _PLACES: dict[Shell, tuple[str, str, str]] = {
     "zsh": ("XDG_DATA_HOME", ".local/share", "zsh/site-functions/_kernel-distill"),
     "fish": ("XDG_CONFIG_HOME", ".config", "fish/completions/kernel-distill.fish"),
 }
-# theirs may be preprocessed as no data set of ours is
-_OF_FOREIGN_SETS = ("evaluate", "transfer", "compare", "choose", "continual", "export", "import")
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,8 @@ def script(shell: Shell) -> str:
         name = action.dest.rpartition(".")[2]
         if action.choices is not None:  # a Literal says itself what there is
             continue
-        if name == "preprocessing" and command in _OF_FOREIGN_SETS:
-            action.choices = foreign.PREPROCESSINGS
+        if name == "preprocessing" and _takes_foreign_sets(command):
+            action.choices = foreign.PREPROCESSINGS  # as no data set of ours is, too
         elif name in known:
             action.choices = known[name]
         elif "PATH" in str(action.metavar) or name in ("dataset", "data_dir"):
@@ -85,6 +84,12 @@ def argument_parser() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return tyro.extras.get_parser(commands.union(), **commands.settings())
+
+
+def _takes_foreign_sets(command: str) -> bool:
+    from kernel_distill.cli._commands import COMMANDS
+
+    return any(field.type is DistilledOptions for field in fields(COMMANDS[command]))
 
 
 def _actions(parser: Any, command: str = "") -> Iterator[tuple[str, Any]]:

@@ -38,8 +38,7 @@ class DistilledOptions:
             InputError: the options contradict the file, or do not tell what it does not; or as
                 `load`, `data.load_again`, `foreign.load_data`, `foreign.read`.
         """
-        runs = sorted(inner for inner in path.glob("*/") if holds_run(inner))
-        if runs and not holds_run(path):
+        if not holds_run(path) and (runs := sorted(filter(holds_run, path.glob("*/")))):
             raise InputError(f"{path} holds runs: name one of them, such as {runs[0]}")
         if foreign.recognised(path):
             return self._of_others(path, index)

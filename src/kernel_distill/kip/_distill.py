@@ -170,7 +170,7 @@ class _Distillation:
             "images": self._start(images),
             "labels": jnp.asarray(one_hot(classes, data.num_classes), jnp.float64),
         }
-        self._view = View.of(
+        self._view = View(
             np.asarray(self._initial["images"], np.float32),
             np.asarray(self._initial["labels"], np.float32),
             data,
@@ -221,8 +221,7 @@ class _Distillation:
         return Outcome(
             images=np.asarray(state.best["images"], np.float32),
             labels=np.asarray(state.best["labels"], np.float32),
-            initial_images=self._view.initial,
-            initial_labels=self._view.labels,
+            view=self._view,
             step=state.best_step,
             steps=state.step,
             seconds=state.seconds,

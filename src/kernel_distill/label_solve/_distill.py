@@ -95,6 +95,7 @@ class _Solve:
         images, classes = real_support(key, data.train, size, balanced=settings.balanced)
         self._support = jnp.asarray(images, settings.precision)
         self._labels = one_hot(classes, data.num_classes)
+        self._view = View(np.asarray(self._support, np.float32), self._labels, data, natural=True)
         self._blocks = -(-len(data.train) // settings.block_size)
 
     def go_on(self, held: HeldSignals) -> Outcome:
@@ -140,10 +141,9 @@ class _Solve:
         if self._run:
             self._run.log(step=done, rank=rank)
         return Outcome(
-            images=np.asarray(self._support, np.float32),
+            images=self._view.initial,
             labels=labels.astype(np.float32),
-            initial_images=np.asarray(self._support, np.float32),
-            initial_labels=self._labels,
+            view=self._view,
             step=done,
             steps=done,
             seconds=seconds + time.monotonic() - begin,
@@ -188,9 +188,8 @@ class _Solve:
         checkpoint = last_checkpoint(self._run)
         if self._run:
             self._run.rewind(-1)  # all that is logged is logged at the end
-            images = np.asarray(self._support, np.float32)
-            view = View.of(images, self._labels, self._data, natural=True)
-            self._run.watch(view.sheet, [Stage(0, images, self._labels)])  # they stay as they are
+            start = Stage(0, self._view.initial, self._labels)
+            self._run.watch(self._view.sheet, [start])  # the images stay as they are
         if checkpoint is None:
             return 0, least_squares.start(len(self._support), self._data.num_classes), 0.0
         triangle = jnp.asarray(checkpoint.tensors["triangle"])
