@@ -13,12 +13,12 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from kernel_distill import _hosts as hosts
 from kernel_distill._errors import DamagedFileError, NumericalError, PoolError, saved_in
 from kernel_distill._interrupt import HeldSignals, held_signals
+from kernel_distill._optimizers import make_optimizer, make_schedule
 from kernel_distill._settings import Progress, Report, log_spaced, make_settings
 from kernel_distill.artefact import Checkpoint, Run, Stage, last_checkpoint, pack, spread, unpack
 from kernel_distill.data import ClassBalanced, Dataset, one_hot
 from kernel_distill.evaluation import measure
 from kernel_distill.kernels import UNSTABLE, Kernel, Rows
-from kernel_distill.kip._optimizers import make_optimizer, make_schedule
 from kernel_distill.kip._settings import Settings
 from kernel_distill.kip._step import (
     Augmentation,

@@ -5,12 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kernel_distill._optimizers import make_optimizer
 from kernel_distill._settings import log_spaced, make_settings
 from kernel_distill.data import Dataset
 from kernel_distill.distributed import seconds
 from kernel_distill.estimates import Estimate, Work, estimate_work
 from kernel_distill.kernels import FullyConnected, Kernel
-from kernel_distill.kip._optimizers import make_optimizer
 from kernel_distill.kip._settings import Settings
 from kernel_distill.kip._step import Update, jitted_step
 from kernel_distill.supports import check

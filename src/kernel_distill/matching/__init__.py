@@ -1,0 +1,1 @@
+"""The methods whose inner learner is a network of finite width."""
