@@ -21,7 +21,7 @@ from kernel_distill.data import Dataset, one_hot
 from kernel_distill.evaluation import measure
 from kernel_distill.kernels import FullyConnected, Kernel
 from kernel_distill.results import Result
-from kernel_distill.supports import check
+from kernel_distill.supports import check_kernel
 
 _PICTURES = ("report.html", "images.png", "curves.png", "labels.png")
 _LARGEST_FULL_SOLVE = 5000
@@ -63,7 +63,7 @@ def run_distillation(
         kernel = device_options.place(kernel_options.build())
         with waiting(f"loading and preprocessing {data_settings.dataset}"):
             dataset = data.load(**vars(data_settings))
-        check(kernel, dataset, settings)
+        check_kernel(kernel, dataset, settings)
         hosts.check_same(_identity(dataset))
         # all that can be said against the input has been: from here on a run is begun, or
         # overwritten
