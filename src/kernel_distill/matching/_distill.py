@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, PRNGKeyArray
 
+from kernel_distill import supports
 from kernel_distill._errors import NumericalError
 from kernel_distill._interrupt import held_signals
 from kernel_distill._optimizers import make_optimizer
@@ -18,10 +19,11 @@ from kernel_distill.artefact import Run
 from kernel_distill.data import Dataset, Split, one_hot
 from kernel_distill.matching._method import Method, Support
 from kernel_distill.matching._methods import method_named
+from kernel_distill.matching._settings import MatchingSettings
 from kernel_distill.networks import Network
 from kernel_distill.outer_loop import Algorithm, State, go_on
 from kernel_distill.results import Learner, Outcome, Result, finish
-from kernel_distill.supports import check, natural_support, noise_support
+from kernel_distill.supports import natural_support, noise_support
 from kernel_distill.transfer import Model, deviation
 from kernel_distill.viewing import View
 
@@ -60,7 +62,7 @@ def distill(
     """
     known = method_named(method)
     chosen = make_settings(known.settings_type, settings)
-    size = check(data, chosen)
+    size = check(network, data, chosen)
     model = Model(network, data.image_shape, data.num_classes)
     method_key, run_key = jax.random.split(key)
     with held_signals() as held:
@@ -79,6 +81,19 @@ def distill(
         )
         held.raise_if_received()
         return result
+
+
+def check(network: Network, data: Dataset, settings: MatchingSettings) -> int:
+    """Whether network, data and settings go together: all that can be said before any work.
+
+    Returns:
+        How many images the support has.
+
+    Raises:
+        InputError: as `distill`.
+    """
+    Model(network, data.image_shape, data.num_classes)
+    return supports.check(data, settings)
 
 
 class NetworkLearner(Learner):
@@ -107,7 +122,7 @@ class NetworkLearner(Learner):
         }
 
     def _accuracies(self, support: Mapping[str, np.ndarray], split: Split) -> np.ndarray:
-        networks = self._method.settings.networks
+        networks = self._method.settings.test_networks
         return self._method.accuracies(_on_device(support), split, networks=networks, key=self._key)
 
 
