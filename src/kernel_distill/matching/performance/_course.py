@@ -18,7 +18,7 @@ Support = dict[str, Float[Array, "..."]]
 """images [s, *shape], labels [s, class] (one-hot minus 1/C, or learned ones), rates
 [epoch, step] (see `positive`)."""
 
-Turn = tuple[np.int32, np.int32]  # epoch, distilled step
+Turn = tuple[Any, Any]  # the numbers of the epoch and of the distilled step
 
 
 def positive(raw: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -14,6 +14,7 @@ from kernel_distill.artefact import Distilled
 from kernel_distill.data import Split
 from kernel_distill.evaluation import check_not_empty, check_preprocessing
 from kernel_distill.matching.performance._course import Course, raw
+from kernel_distill.matching.performance._initial import initial
 from kernel_distill.matching.performance._starts import fixed_again
 from kernel_distill.matching.performance._weights import fingerprint, read_weights
 from kernel_distill.networks import Network
@@ -88,8 +89,11 @@ def follow(
     elif "key" in known:
         before = (fixed_again(model, known),)
     else:
-        drawn = jax.jit(model.init)
-        before = tuple(drawn(each) for each in jax.random.split(key, networks))
+        initialiser = (known or told["networks"][0]).get("initialiser", "network")
+        before = tuple(
+            initial(model, each, initialiser=initialiser)
+            for each in jax.random.split(key, networks)
+        )
     rates = np.array([[raw(rate) for rate in epoch] for epoch in told["learning_rates"]])
     support = {
         "images": jnp.asarray(distilled.images),

@@ -7,6 +7,7 @@ from typing import Literal
 from kernel_distill._errors import InputError, unknown_name
 from kernel_distill._settings import check_positive
 from kernel_distill.matching._settings import MatchingSettings
+from kernel_distill.matching.performance._initial import INITIALISERS
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class UnrolledSettings(MatchingSettings):
     initialisations: int = 4
     """Of random weights, how many an outer step draws; its gradient is the mean of theirs."""
 
+    initialiser: Literal["network", "xavier"] = "network"
+    """How untrained weights are drawn: as the network draws its own, or normal with variance
+    2 / (fan-in + fan-out), biases zero, as the paper does."""
+
     weights: str | None = None
     """A file of trained weights, from `matching.performance.pretrain`, to begin with in place of
     untrained ones: a fixed initialisation is the first of them, random ones are all but the last
@@ -69,8 +74,9 @@ class UnrolledSettings(MatchingSettings):
                 "unrolled training takes images as they are, and networks learn from them in the "
                 f"same steps each time; got augment={self.augment}: leave it out"
             )
-        if self.initialisation not in (known := ("fixed", "random")):
-            raise unknown_name("initialisation", self.initialisation, known)
+        for name, known in (("initialisation", ("fixed", "random")), ("initialiser", INITIALISERS)):
+            if (value := getattr(self, name)) not in known:
+                raise unknown_name(name, value, known)
         check_positive(self, "distilled_steps", "epochs", "initialisations")
         for name in ("inner_learning_rate", "rate_learning_rate"):
             if not 0 < (value := getattr(self, name)) < inf:

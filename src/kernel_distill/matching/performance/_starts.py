@@ -1,5 +1,6 @@
 """The weights that networks have before the distilled steps."""
 
+import functools
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ from jaxtyping import PRNGKeyArray
 
 from kernel_distill._errors import InputError
 from kernel_distill.data import numpy_generator
+from kernel_distill.matching.performance._initial import initial
 from kernel_distill.matching.performance._settings import UnrolledSettings
 from kernel_distill.matching.performance._weights import fingerprint, read_weights
 from kernel_distill.transfer import Model, State
@@ -21,7 +23,7 @@ class Starts:
     """
 
     def __init__(self, model: Model, settings: UnrolledSettings, key: PRNGKeyArray) -> None:
-        self._drawn = jax.jit(model.init)
+        self._drawn = functools.partial(initial, model, initialiser=settings.initialiser)
         self._settings, self._key = settings, key
         self._trained = read_weights(settings.weights, model) if settings.weights else ()
         self._fixed = None
@@ -61,6 +63,7 @@ class Starts:
         told: dict[str, Any] = {"initialisation": self._settings.initialisation}
         if self._trained:
             return told | {"weights": fingerprint(self._trained)}
+        told["initialiser"] = self._settings.initialiser
         if self._fixed is not None:
             return told | fixed_metadata(self._key, self._fixed)
         return told
@@ -82,7 +85,7 @@ def fixed_again(model: Model, metadata: dict[str, Any]) -> State:
     """
     data = np.asarray(metadata["key"], np.uint32)
     key = jax.random.wrap_key_data(data, impl=metadata["key_implementation"])
-    state = jax.jit(model.init)(key)
+    state = initial(model, key, initialiser=metadata["initialiser"])
     found, expected = mean_square(state), metadata["mean_square"]
     if not np.isclose(found, expected, rtol=1e-4):
         raise InputError(
