@@ -4,8 +4,9 @@ from typing import Any
 
 from kernel_distill._errors import unknown_name
 from kernel_distill.matching._method import Method
+from kernel_distill.matching.distribution import Distribution
 
-METHODS: dict[str, type[Method[Any]]] = {}
+METHODS: dict[str, type[Method[Any]]] = {each.name: each for each in (Distribution,)}
 """The names of methods, as the command line takes them, and what they are."""
 
 
