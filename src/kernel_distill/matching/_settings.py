@@ -63,7 +63,7 @@ class MatchingSettings:
     """How often networks are trained on the distilled images as they are then, to choose the best
     by validation images; 0: the last are the result."""
 
-    networks: int = 5
+    test_networks: int = 5
     """How many networks of the kind are trained on the result, to test it."""
 
     training_steps: int = 300
@@ -76,7 +76,7 @@ class MatchingSettings:
         check_augmentations(self.augment)
         if self.start not in (known := ("real", "herding", "noise")):
             raise unknown_name("start", self.start, known)
-        check_positive(self, "batch_size", "networks", "training_steps")
+        check_positive(self, "batch_size", "test_networks", "training_steps")
         for name in ("steps", "validations"):
             if (value := getattr(self, name)) < 0:
                 raise InputError(f"{name} must not be negative; got {value}")
