@@ -4,8 +4,10 @@ from typing import Any
 
 from kernel_distill._errors import unknown_name
 from kernel_distill.matching._method import Method
+from kernel_distill.matching.distribution import Distribution
+from kernel_distill.matching.features import Features
 
-METHODS: dict[str, type[Method[Any]]] = {}
+METHODS: dict[str, type[Method[Any]]] = {each.name: each for each in (Distribution, Features)}
 """The names of methods, as the command line takes them, and what they are."""
 
 
