@@ -83,7 +83,9 @@ def follow(
     # compared as JSON gives it back
     itself = Distilled(distilled.images, distilled.labels, network.to_metadata()).metadata
     itself.pop("format_version")
-    known = next((each for each in told["networks"] if itself.items() <= each.items()), {})
+    known: dict[str, Any] = next(
+        (each for each in told["networks"] if itself.items() <= each.items()), {}
+    )
     if "weights" in known:
         before = _trained(model, known, weights)
     elif "key" in known:
@@ -103,9 +105,7 @@ def follow(
     return Followed(distilled, model, before, tuple(Course(model).finals(before, support)))
 
 
-def _trained(
-    model: Model, known: dict[str, Any], weights: PathLike | None
-) -> tuple[State, ...]:
+def _trained(model: Model, known: dict[str, Any], weights: PathLike | None) -> tuple[State, ...]:
     if weights is None:
         raise InputError(
             "the set was distilled for trained weights: give the file that they were saved in "
