@@ -1,5 +1,7 @@
 """Small data, and a network whose training is a line of NumPy."""
 
+import math
+
 import numpy as np
 import pytest
 from flax import nnx
@@ -9,10 +11,15 @@ from kernel_distill.networks import Network
 
 
 class Linear(Network):
-    """A dense layer."""
+    """A dense layer on pixels or features."""
 
     def module(self, image_shape, *, num_classes, key):
-        return nnx.Linear(image_shape[0], num_classes, rngs=nnx.Rngs(key))
+        return Flat(math.prod(image_shape), num_classes, rngs=nnx.Rngs(key))
+
+
+class Flat(nnx.Linear):
+    def __call__(self, x):
+        return super().__call__(x.reshape(len(x), -1))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ SETTINGS = {"experts": 2, "epochs": 3, "rate": 0.1, "batch_size": 50, "key": KEY
 
 def test_experts_learn(digits, tmp_path):
     told = []
-    found = train_experts(MLP, digits, tmp_path, **SETTINGS, augment=("shift",), report=told.append)
+    found = train_experts(MLP, digits, tmp_path, **SETTINGS | {"rate": 0.5}, report=told.append)
     assert len(found) == 2
     assert [(each.step, each.steps) for each in told] == [(n, 6) for n in range(1, 7)]
 
@@ -102,7 +102,7 @@ def test_a_damaged_file_is_said(digits, tmp_path):
         found.parameters(0, 1)
 
 
-def test_a_training_that_diverges_is_said(linear, rows, tmp_path):
-    with pytest.raises(NumericalError, match="diverged in epoch .*, with learning rate 1e\\+38"):
-        train_experts(linear, rows, tmp_path, **SETTINGS | {"rate": 1e38, "batch_size": 10})
+def test_a_training_that_diverges_is_said(rows, tmp_path):
+    with pytest.raises(NumericalError, match=r"diverged in epoch .*, with learning rate 1e\+20"):
+        train_experts(MLP, rows, tmp_path, **SETTINGS | {"rate": 1e20, "batch_size": 10})
     assert not list(tmp_path.iterdir())

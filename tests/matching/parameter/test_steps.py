@@ -18,6 +18,7 @@ from kernel_distill.matching.parameter import (
 from kernel_distill.transfer import Model
 
 KEY = jax.random.key(3)
+MLP = kd.networks.named("mlp", width=8)
 # three draws a class, of all natural images: the batch is no draw
 ALL = {"images_per_class": 3, "batch_size": 60}
 
@@ -85,23 +86,24 @@ def test_gradient_matching_class_by_class(linear, rows):
     np.testing.assert_allclose(found.gradient["images"], expected, rtol=1e-3, atol=1e-5)
 
 
-def test_both_sides_are_augmented_alike(digits):
+def test_both_sides_are_augmented_alike(linear, digits):
     """The natural images of a class are those distilled: whatever is drawn, no distance is left."""
-    names = ("flip", "shift", "rotate", "crop", "scale", "colour", "cutout")
-    classes = np.arange(10)
-    some = np.concatenate([np.flatnonzero(digits.train.labels == c)[:2] for c in classes])
+    labels = digits.train.labels
+    some = np.concatenate([np.flatnonzero(labels == c)[:2] for c in range(10)])
     twenty = kd.data.from_arrays(
-        digits.train.images[some], digits.train.labels[some],
-        digits.test.images, digits.test.labels, validation_size=0,
+        digits.train.images[some], labels[some], digits.test.images, digits.test.labels,
+        validation_size=0,
     )  # fmt: skip
-    settings = GradientSettings(images_per_class=2, batch_size=20, augment=names)
-    method = method_of(Gradient, kd.networks.named("mlp", width=8), twenty, settings)
+    settings = GradientSettings(
+        images_per_class=2, batch_size=20, augment=("rotate", "colour", "cutout")
+    )
+    method = method_of(Gradient, linear, twenty, settings)
     support = first_support(method, images_per_class=2)
     network = method.memory(support, key=KEY)
     found = method.gradient(support, network, step=0, key=KEY)
-    np.testing.assert_allclose(found.metrics["loss"], 0, atol=0.2)  # of 10 classes, 26 nodes each
-    moved = support | {"images": support["images"] + 0.3}
-    assert method.gradient(moved, network, step=0, key=KEY).metrics["loss"] > 5
+    np.testing.assert_allclose(found.metrics["loss"], 0, atol=0.1)
+    moved = support | {"images": support["images"][:, ::-1]}
+    assert method.gradient(moved, network, step=0, key=KEY).metrics["loss"] > 10
 
 
 def test_the_network_is_trained_on_the_distilled_images_until_a_fresh_one_is_drawn(linear, rows):
@@ -122,17 +124,17 @@ def test_the_network_is_trained_on_the_distilled_images_until_a_fresh_one_is_dra
     assert np.array_equal(*(np.asarray(each["kernel"][...]) for each in (fresh.parameters, drawn)))
 
 
-def test_a_training_that_diverges_is_said(linear, rows):
+def test_a_training_that_diverges_is_said(rows):
     settings = GradientSettings(
-        **ALL, updates_a_network=2, network_steps=7, network_rate=1e38, learning_rate=0.1
+        **ALL, updates_a_network=2, network_steps=7, network_rate=1e20, learning_rate=0.1
     )
-    method = method_of(Gradient, linear, rows, settings)
+    method = method_of(Gradient, MLP, rows, settings)
     support = first_support(method)
     with pytest.raises(NumericalError) as raised:
         method.after(support, method.memory(support, key=KEY), step=4, key=KEY)
     assert "after outer step 5" in str(raised.value)
     assert "diverged at its step " in str(raised.value)
-    assert "of 7, with learning rate 1e+38" in str(raised.value)
+    assert "of 7, with learning rate 1e+20" in str(raised.value)
 
 
 def trajectory(linear, rows, folder, **settings):
@@ -194,20 +196,16 @@ def test_labels_and_rate_are_learned_where_they_are_to_be(linear, rows, tmp_path
     assert method.metadata(support)["student_rate"] == pytest.approx(0.2)
 
 
-def test_a_student_that_diverges_is_said(linear, rows, tmp_path):
-    method = trajectory(linear, rows, tmp_path, student_rate=3e37)
+def test_a_student_that_diverges_is_said(rows, tmp_path):
+    method = trajectory(MLP, rows, tmp_path, student_rate=1e20)
     with pytest.raises(NumericalError) as raised:
         method.gradient(first_support(method), {}, step=7, key=KEY)
     assert "in outer step 8" in str(raised.value)
-    assert "of 4, with learning rate 3e+37" in str(raised.value)
+    assert "of 4, with learning rate 1e+20" in str(raised.value)
 
 
-@pytest.mark.parametrize("kind", [Gradient, Trajectory])
-def test_an_outer_step_is_what_it_was(digits, tmp_path, kind):
-    """From a fixed state, with all that there is in it: minibatches, augmentation, a convolution.
-
-    The numbers are those of this library when the test was written.
-    """
+def outer_step(kind, digits, folder):
+    """From a fixed state, with all that there is in it: minibatches, augmentation, convolutions."""
     common = {"images_per_class": 2, "augment": ("rotate", "scale")}
     if kind is Gradient:
         settings = GradientSettings(
@@ -215,15 +213,20 @@ def test_an_outer_step_is_what_it_was(digits, tmp_path, kind):
         )
     else:
         settings = TrajectorySettings(
-            **common, expert_folder=str(tmp_path), experts=1, expert_epochs=2, latest_start=0,
+            **common, expert_folder=str(folder), experts=1, expert_epochs=2, latest_start=0,
             student_steps=5, student_batch_size=8, student_rate=0.05,
         )  # fmt: skip
     method = method_of(kind, kd.networks.named("convnet1-in", width=4), digits, settings)
     support = first_support(method, images_per_class=2)
     memory = method.memory(support, key=KEY)
-    if kind is Gradient:
-        memory = method.after(support, memory, step=0, key=KEY)
-    found = method.gradient(support, memory, step=1, key=KEY)
+    memory = method.after(support, memory, step=0, key=KEY)
+    return method.gradient(support, memory, step=1, key=KEY)
+
+
+@pytest.mark.parametrize("kind", [Gradient, Trajectory])
+def test_an_outer_step_is_what_it_was(digits, tmp_path, kind):
+    """The numbers are those of this library when the test was written."""
+    found = outer_step(kind, digits, tmp_path)
     with np.load(Path(__file__).parent / "outer_steps.npz") as file:
         np.testing.assert_allclose(found.metrics["loss"], file[f"{kind.name}_loss"], rtol=1e-4)
         expected = file[f"{kind.name}_images"]

@@ -28,7 +28,7 @@ from kernel_distill.matching.parameter._student import (
 from kernel_distill.networks import Network
 from kernel_distill.transfer import Model, State
 
-_FORMAT = "kernel-distill expert 1"
+_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ def train_experts(
     model = Model(network, data.image_shape, data.num_classes)
     training = Training(epochs, rate, min(batch_size, len(data.train)), tuple(augment))
     identity = {
+        "format": _FORMAT,
         "network": network.to_metadata(),
         "data set": {"name": data.name, "fingerprint": data.train.fingerprint},
         "training": asdict(training) | {"augment": list(training.augment)},
@@ -224,7 +225,7 @@ def _encoded(trajectory: Sequence[dict[str, np.ndarray]], identity: dict[str, An
     tensors = {
         name: np.stack([parameters[name] for parameters in trajectory]) for name in trajectory[0]
     }
-    return save(tensors, metadata={"format": _FORMAT, "expert": json.dumps(identity)})
+    return save(tensors, metadata={"expert": json.dumps(identity)})
 
 
 def _require_same(path: Path, identity: dict[str, Any]) -> None:
