@@ -14,7 +14,14 @@ from kernel_distill.transfer._train import accuracy
 
 KEY = jax.random.key(1)
 MLP = named("mlp", width=8)
-SETTINGS = {"experts": 2, "epochs": 3, "rate": 0.1, "batch_size": 50, "key": KEY}
+SETTINGS = {
+    "experts": 2,
+    "milestones": 3,
+    "milestone_steps": 27,
+    "rate": 0.1,
+    "batch_size": 50,
+    "key": KEY,
+}
 
 
 def test_experts_learn(digits, tmp_path):
@@ -23,34 +30,44 @@ def test_experts_learn(digits, tmp_path):
     assert len(found) == 2
     assert [(each.step, each.steps) for each in told] == [(n, 6) for n in range(1, 7)]
 
-    def accuracy_of(expert, epoch):
-        state = State(found.parameters(expert, epoch), found.model.init(KEY).rest)
+    def accuracy_of(expert, milestone):
+        state = State(found.parameters(expert, milestone), found.model.init(KEY).rest)
         return accuracy(found.model, state, digits.validation)
 
     for expert in range(2):
         assert accuracy_of(expert, 3) > accuracy_of(expert, 1) > accuracy_of(expert, 0) + 0.2
 
 
-def test_an_epoch_is_gradient_descent_on_all_images(linear, rows, tmp_path):
-    """All of them in one step, so that no draw is left: as written down in NumPy."""
-    train_experts(linear, rows, tmp_path, experts=1, epochs=2, rate=0.3, batch_size=999, key=KEY)
+def test_a_step_on_all_images_is_gradient_descent(linear, rows, tmp_path):
+    """As written down in NumPy."""
+    train_experts(
+        linear,
+        rows,
+        tmp_path,
+        experts=1,
+        milestones=2,
+        milestone_steps=1,
+        rate=0.3,
+        batch_size=999,
+        key=KEY,
+    )
     file = load_file(tmp_path / "expert_0000.safetensors")
     kernels, biases = (
         next(file[name] for name in file if part in name).astype(np.float64)
         for part in ("kernel", "bias")
     )
     images, wanted = rows.train.images.astype(np.float64), np.eye(3)[rows.train.labels]
-    for epoch in range(2):
-        powers = np.exp(images @ kernels[epoch] + biases[epoch])
+    for step in range(2):
+        powers = np.exp(images @ kernels[step] + biases[step])
         error = (powers / powers.sum(axis=1, keepdims=True) - wanted) / len(images)
         np.testing.assert_allclose(
-            kernels[epoch + 1], kernels[epoch] - 0.3 * images.T @ error, atol=1e-6
+            kernels[step + 1], kernels[step] - 0.3 * images.T @ error, atol=1e-6
         )
-        np.testing.assert_allclose(biases[epoch + 1], biases[epoch] - 0.3 * error.sum(0), atol=1e-6)
+        np.testing.assert_allclose(biases[step + 1], biases[step] - 0.3 * error.sum(0), atol=1e-6)
 
 
 def test_several_together_are_those_one_by_one(digits, tmp_path, monkeypatch):
-    settings = SETTINGS | {"experts": 3, "epochs": 2}
+    settings = SETTINGS | {"experts": 3, "milestones": 2}
     one_by_one = train_experts(MLP, digits, tmp_path / "one", **settings)
     monkeypatch.setattr(_experts, "_at_a_time", lambda: 2)
     together = train_experts(MLP, digits, tmp_path / "together", **settings)
@@ -78,7 +95,7 @@ def test_those_that_are_there_are_not_trained_again(digits, tmp_path):
     [
         ({"network": named("mlp", width=9)}, "made for another network: .*9.*; got .*8"),
         ({"rate": 0.2}, "made for another training: .*0.2.*; got .*0.1"),
-        ({"epochs": 4}, "made for another training"),
+        ({"milestones": 4}, "made for another training"),
         ({"data": "preprocessing"}, "made for another data set"),
     ],
 )
@@ -103,6 +120,6 @@ def test_a_damaged_file_is_said(digits, tmp_path):
 
 
 def test_a_training_that_diverges_is_said(rows, tmp_path):
-    with pytest.raises(NumericalError, match=r"diverged in epoch .*, with learning rate 1e\+20"):
+    with pytest.raises(NumericalError, match=r"diverged by step 27, with learning rate 1e\+20"):
         train_experts(MLP, rows, tmp_path, **SETTINGS | {"rate": 1e20, "batch_size": 10})
     assert not list(tmp_path.iterdir())

@@ -139,8 +139,9 @@ def test_a_training_that_diverges_is_said(rows):
 
 def trajectory(linear, rows, folder, **settings):
     given = {
-        "images_per_class": 3, "expert_folder": str(folder), "experts": 1, "expert_epochs": 3,
-        "expert_batch_size": 20, "expert_rate": 0.1, "latest_start": 0, "epochs_ahead": 3,
+        "images_per_class": 3, "expert_folder": str(folder), "experts": 1,
+        "expert_batch_size": 20, "expert_rate": 0.1, "latest_start": 0, "expert_milestones": 3,
+        "milestone_steps": 3, "milestones_ahead": 3,
         "student_steps": 4, "student_rate": 0.2, "learn_labels": True,
     }  # fmt: skip
     return method_of(Trajectory, linear, rows, TrajectorySettings(**given | settings))
@@ -151,7 +152,7 @@ def test_gradient_through_the_training_of_a_student(linear, rows, tmp_path):
     support = first_support(method)
     found = method.gradient(support, {}, step=0, key=KEY)
     experts = kd.matching.parameter.Experts(method.model, (tmp_path / "expert_0000.safetensors",))
-    start, goal = (in_float64(experts.parameters(0, epoch)) for epoch in (0, 3))
+    start, goal = (in_float64(experts.parameters(0, milestone)) for milestone in (0, 3))
 
     def loss(images, labels, log_rate):
         end = descended(*start, images, labels + 1 / 3, rate=np.exp(log_rate), steps=4)
@@ -213,7 +214,8 @@ def outer_step(kind, digits, folder):
         )
     else:
         settings = TrajectorySettings(
-            **common, expert_folder=str(folder), experts=1, expert_epochs=2, latest_start=0,
+            **common, expert_folder=str(folder), experts=1, expert_milestones=2, milestone_steps=5,
+            latest_start=0,
             student_steps=5, student_batch_size=8, student_rate=0.05,
         )  # fmt: skip
     method = method_of(kind, kd.networks.named("convnet1-in", width=4), digits, settings)
@@ -240,7 +242,7 @@ def test_an_outer_step_is_what_it_was(digits, tmp_path, kind):
         (GradientSettings, {"learn_labels": True}, "its labels stay fixed"),
         (GradientSettings, {"network_steps": 0}, "network_steps must be 1 or more"),
         (GradientSettings, {"network_rate": 0.0}, "network_rate must be positive"),
-        (TrajectorySettings, {"latest_start": 9}, "latest_start must be from 0 to"),
+        (TrajectorySettings, {"latest_start": 19}, "latest_start must be from 0 to"),
         (TrajectorySettings, {"student_rate": -1.0}, "student_rate must be positive"),
         (TrajectorySettings, {"experts": 0}, "experts must be 1 or more"),
     ],

@@ -35,7 +35,8 @@ _FORMAT = 1
 class Training:
     """How experts are trained: plain gradient descent on the cross-entropy."""
 
-    epochs: int
+    milestones: int
+    milestone_steps: int
     rate: float
     batch_size: int
     augment: tuple[str, ...]
@@ -56,8 +57,8 @@ class Experts:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def parameters(self, expert: int, epoch: int) -> Any:
-        """The weights of an expert after so many epochs; no others are read.
+    def parameters(self, expert: int, milestone: int) -> Any:
+        """The weights of an expert at a milestone, 0 being the start; no others are read.
 
         Raises:
             DamagedFileError: the file cannot be read.
@@ -65,7 +66,7 @@ class Experts:
         path = self.paths[expert]
         try:
             with _opened(path) as file:
-                tensors = {name: file.get_slice(name)[epoch] for name in file.keys()}  # noqa: SIM118
+                tensors = {name: file.get_slice(name)[milestone] for name in file.keys()}  # noqa: SIM118
         except Exception as error:  # of damaged bytes the reader says almost anything
             raise _damaged(path) from error
         return unpack(_template(self.model).parameters, tensors)
@@ -77,14 +78,15 @@ def train_experts(
     folder: PathLike,
     *,
     experts: int,
-    epochs: int,
+    milestones: int,
+    milestone_steps: int,
     rate: float = 0.01,
     batch_size: int = 256,
     augment: Sequence[str] = (),
     key: PRNGKeyArray,
     report: Report | None = None,
 ) -> Experts:
-    """Trains networks on the training images, and keeps their weights after each epoch.
+    """Trains networks on the training images, and keeps their weights at milestones on the way.
 
     An expert is a safetensors file in the folder, which is there whole or not at all; those that
     are there already are not trained again. On GPUs and TPUs several go through one compiled loop
@@ -93,14 +95,16 @@ def train_experts(
     Args:
         network: what to train.
         data: whose training images.
-        folder: of the files, expert_0000.safetensors and so on: each parameter [epochs + 1, ...].
+        folder: of the files, expert_0000.safetensors and so on: each parameter
+            [milestones + 1, ...], the first as initialised.
         experts: how many.
-        epochs: passes through the training images.
+        milestones: how often weights are kept.
+        milestone_steps: steps from one milestone to the next; the paper takes an epoch.
         rate: of plain gradient descent on the cross-entropy.
         batch_size: images a step; what is left of a permutation is left out.
         augment: what is done at random to the images.
         key: the randomness of weights, batches and augmentation; of each expert it is a part.
-        report: called after each epoch.
+        report: called at each milestone.
 
     Raises:
         InputError: the folder has experts of another network, other data or other training; the
@@ -109,7 +113,9 @@ def train_experts(
         StorageError: a file could not be written.
     """
     model = Model(network, data.image_shape, data.num_classes)
-    training = Training(epochs, rate, min(batch_size, len(data.train)), tuple(augment))
+    training = Training(
+        milestones, milestone_steps, rate, min(batch_size, len(data.train)), tuple(augment)
+    )
     identity = {
         "format": _FORMAT,
         "network": network.to_metadata(),
@@ -127,18 +133,18 @@ def train_experts(
     for first in range(0, len(missing), size):
         group = missing[first : first + size]
         keys = [jax.random.fold_in(key, number) for number in group]
-        epoch_parameters = []
-        for epoch, states in enumerate(_trained(model, data, training, keys)):
+        kept = []
+        for milestone, states in enumerate(_trained(model, data, training, keys)):
             if not finite(states):
                 raise NumericalError(
-                    f"the training of an expert ({network.label}) diverged in epoch {epoch}, with "
-                    f"learning rate {rate:g}. Take a lower one"
+                    f"the training of an expert ({network.label}) diverged by step "
+                    f"{milestone * milestone_steps}, with learning rate {rate:g}. Take a lower one"
                 )
-            epoch_parameters.append([pack(state.parameters) for state in states])
-            if report and epoch:
-                done = first * epochs + len(group) * epoch
-                report(Progress(done, len(missing) * epochs, {}))
-        for number, trajectory in zip(group, zip(*epoch_parameters, strict=True), strict=True):
+            kept.append([pack(state.parameters) for state in states])
+            if report and milestone:
+                done = first * milestones + len(group) * milestone
+                report(Progress(done, len(missing) * milestones))
+        for number, trajectory in zip(group, zip(*kept, strict=True), strict=True):
             write_atomically(paths[number], _encoded(trajectory, identity))
     return Experts(model, paths)
 
@@ -151,27 +157,28 @@ def _at_a_time() -> int:
 def _trained(
     model: Model, data: Dataset, training: Training, keys: Sequence[PRNGKeyArray]
 ) -> Iterator[list[State]]:
-    """The states of each expert, before the first epoch and after each of them."""
+    """The states of each expert, before the first step and at each milestone."""
     lesson = Lesson(
         images=jnp.asarray(data.train.images),
         labels=jnp.asarray(one_hot(data.train.labels, data.num_classes)),
         rate=jnp.float32(training.rate),
     )
+    each_turns = [
+        turns(
+            len(data.train),
+            steps=training.milestones * training.milestone_steps,
+            batch_size=training.batch_size,
+            key=jax.random.fold_in(key, 1),
+        )
+        for key in keys
+    ]
     states = [model.init(jax.random.fold_in(key, 0)) for key in keys]
     yield states
-    count = len(data.train)
     run = _one_by_one if len(keys) == 1 else _together
-    for epoch in range(1, training.epochs + 1):
-        each_turns = [
-            turns(
-                count,
-                steps=count // training.batch_size,
-                batch_size=training.batch_size,
-                key=jax.random.fold_in(key, epoch),
-            )
-            for key in keys
-        ]
-        states = run(model, training.augment, states, lesson, each_turns)
+    for milestone in range(training.milestones):
+        first = milestone * training.milestone_steps
+        part = [turns[first : first + training.milestone_steps] for turns in each_turns]
+        states = run(model, training.augment, states, lesson, part)
         yield states
 
 
@@ -219,7 +226,7 @@ def _loop(
 
 
 def _encoded(trajectory: Sequence[dict[str, np.ndarray]], identity: dict[str, Any]) -> bytes:
-    """The file of an expert, from its weights after each epoch."""
+    """The file of an expert, from its weights at each milestone."""
     from safetensors.numpy import save
 
     tensors = {

@@ -1,4 +1,4 @@
-"""Trajectory matching: steps on distilled images lead where epochs on natural ones have led."""
+"""Trajectory matching: steps on distilled images lead where many on natural ones have led."""
 
 import functools
 from typing import Any
@@ -19,7 +19,8 @@ from kernel_distill.transfer import Model, State
 
 class Trajectory(Method[TrajectorySettings]):
     """A student that starts from an expert's weights is to arrive, after a few steps on the
-    distilled images, where the expert has arrived epochs later.
+    distilled images, where the expert has arrived after many on natural
+    ones.
 
     The learning rate of the student is learned too, by its logarithm, so that it stays positive.
     With `augment`, experts and students are trained on images that are changed at random.
@@ -40,7 +41,8 @@ class Trajectory(Method[TrajectorySettings]):
             data,
             settings.expert_folder,
             experts=settings.experts,
-            epochs=settings.expert_epochs,
+            milestones=settings.expert_milestones,
+            milestone_steps=settings.milestone_steps,
             rate=settings.expert_rate,
             batch_size=settings.expert_batch_size,
             augment=settings.augment,
@@ -64,10 +66,10 @@ class Trajectory(Method[TrajectorySettings]):
         draw_key, turns_key = jax.random.split(key)
         random = numpy_generator(draw_key)
         expert = int(random.integers(len(self._experts)))
-        epoch = int(random.integers(settings.latest_start + 1))
+        milestone = int(random.integers(settings.latest_start + 1))
         start, goal = (
             self._experts.parameters(expert, number)
-            for number in (epoch, epoch + settings.epochs_ahead)
+            for number in (milestone, milestone + settings.milestones_ahead)
         )
         rate = jnp.exp(support["log_student_rate"])
         lesson = Lesson(images=support["images"], labels=support["labels"], rate=rate)
