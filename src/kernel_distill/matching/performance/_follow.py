@@ -103,9 +103,7 @@ def follow(
     return Followed(distilled, model, before, tuple(Course(model).finals(before, support)))
 
 
-def _trained(
-    model: Model, known: dict[str, Any], weights: PathLike | None
-) -> tuple[State, ...]:
+def _trained(model: Model, known: dict[str, Any], weights: PathLike | None) -> tuple[State, ...]:
     if weights is None:
         raise InputError(
             "the set was distilled for trained weights: give the file that they were saved in "
