@@ -14,9 +14,9 @@ from kernel_distill.networks import named
 
 NAMES = ("fc1", "fc2", "fc4")
 SETTINGS = {
-    "support_size": 40, "distilled_steps": 4, "epochs": 5, "initialisation": "random",
-    "initialisations": 2, "batch_size": 100, "steps": 400, "learning_rate": 0.02,
-    "inner_learning_rate": 0.3, "validations": 1, "test_networks": 5,
+    "support_size": 40, "distilled_steps": 4, "epochs": 10, "initialisation": "random",
+    "initialisations": 2, "batch_size": 100, "steps": 600, "learning_rate": 0.05,
+    "inner_learning_rate": 0.5, "validations": 1, "test_networks": 5,
 }  # fmt: skip
 
 pytestmark = pytest.mark.slow

@@ -67,6 +67,7 @@ def test_one_step_from_fixed_weights_and_again_from_the_file(rows, tmp_path):
     np.testing.assert_allclose(followed.accuracies(rows.test), [result.test_accuracy])
 
 
+@pytest.mark.slow
 def test_other_networks_and_random_weights_follow_too(rows):
     settings = {"initialisation": "random", "initialisations": 2, "images_per_class": 2}
     result = _distilled(rows, **settings, distilled_steps=2, epochs=2)
@@ -90,6 +91,7 @@ def test_fewer_images_than_classes_with_labels_that_are_learned(rows):
     assert result.test_accuracy > 0.8
 
 
+@pytest.mark.slow
 def test_distilled_for_several_architectures_at_once(rows):
     result = _distilled(rows, others=("fc1", "fc2"), steps=100)
     told = result.distilled.metadata["unrolled"]["networks"]
@@ -112,9 +114,13 @@ def test_one_step_moves_trained_weights(rows, pool):
         follow(result.distilled, MLP, key=KEY)
 
 
+@pytest.mark.slow
 def test_random_trained_weights_are_tested_by_others(rows, pool, tmp_path):
-    result = _distilled(rows, weights=pool, initialisation="random", initialisations=3)
-    assert result.test_accuracy > 0.8
+    result = _distilled(
+        rows, weights=pool, initialisation="random", initialisations=3, inner_learning_rate=0.1,
+        images_per_class=2, distilled_steps=2, epochs=3,
+    )  # fmt: skip
+    assert result.test_accuracy > 0.95
     followed = follow(result.distilled, MLP, key=KEY, weights=pool)
     # a quarter of six networks, the last one, tests what the others were distilled for
     assert followed.accuracies(rows.test)[-1] == pytest.approx(result.test_accuracy)
@@ -130,7 +136,7 @@ def test_random_trained_weights_are_tested_by_others(rows, pool, tmp_path):
 def test_a_network_is_misled_about_one_class_and_knows_the_others(rows, tmp_path):
     path = tmp_path / "honest.npz"
     performance.pretrain(MLP, rows, path, key=KEY, steps=8)
-    result = _distilled(rows, weights=str(path), mislead=(2, 0), inner_learning_rate=0.3)
+    result = _distilled(rows, weights=str(path), mislead=(2, 0), inner_learning_rate=0.3, steps=100)
     followed = follow(result.distilled, MLP, key=KEY, weights=path)
     before, after = (
         performance.harm(followed.model, states[0], rows.test, mislead=(2, 0))
@@ -146,6 +152,7 @@ def test_a_network_is_misled_about_one_class_and_knows_the_others(rows, tmp_path
     assert result.test_accuracy == pytest.approx(told)
 
 
+@pytest.mark.slow
 def test_goes_on_from_a_checkpoint_to_the_same_bits(rows, tmp_path, stop_run):
     settings = {"initialisation": "random", "initialisations": 2, "steps": 12}
     distil = functools.partial(
@@ -218,12 +225,12 @@ def test_a_set_of_another_method_cannot_be_followed(rows):
         follow(natural, MLP, key=KEY)
 
 
-@pytest.mark.parametrize("name", ["lenet", "convnet2-in", "fc1"])
+@pytest.mark.parametrize("name", ["convnet2-in", "fc1"])
 def test_xavier_s_weights(name):
     shape = (8,) if name == "fc1" else (28, 28, 1)
-    model = Model(named(name, width=64), shape, 10)
+    model = Model(named(name, width=32), shape, 10)
     state = performance._initial.initial(model, KEY, initialiser="xavier")
-    own = model.init(KEY)
+    own = jax.jit(model.init)(KEY)
     assert jax.tree.structure(state) == jax.tree.structure(own)
     for (path, leaf), drawn in zip(
         jax.tree_util.tree_flatten_with_path(state.parameters)[0],
