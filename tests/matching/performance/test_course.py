@@ -77,6 +77,7 @@ def test_several_networks_count_alike(step, together, monkeypatch):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), final, expected)
 
 
+@pytest.mark.slow
 def test_lenet_s_gradient_is_that_of_steps_written_out():
     model = Model(named("lenet"), (28, 28, 1), 3)
     random = np.random.default_rng(0)

@@ -230,13 +230,8 @@ def test_xavier_s_weights(name):
     shape = (8,) if name == "fc1" else (28, 28, 1)
     model = Model(named(name, width=32), shape, 10)
     state = performance._initial.initial(model, KEY, initialiser="xavier")
-    own = jax.jit(model.init)(KEY)
-    assert jax.tree.structure(state) == jax.tree.structure(own)
-    for (path, leaf), drawn in zip(
-        jax.tree_util.tree_flatten_with_path(state.parameters)[0],
-        jax.tree.leaves(own.parameters),
-        strict=True,
-    ):
+    assert jax.tree.structure(state) == jax.tree.structure(jax.eval_shape(model.init, KEY))
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state.parameters)[0]:
         where = jax.tree_util.keystr(path)
         if leaf.ndim > 1:
             fans = np.prod(leaf.shape[:-2]) * (leaf.shape[-2] + leaf.shape[-1])
@@ -245,4 +240,4 @@ def test_xavier_s_weights(name):
         elif "bias" in where:
             assert not np.any(leaf)
         else:
-            assert np.array_equal(leaf, drawn)
+            assert np.all(leaf == 1)  # of instance normalisation
