@@ -18,9 +18,8 @@ from kernel_distill.transfer import Model, State
 
 
 class Trajectory(Method[TrajectorySettings]):
-    """A student that starts from an expert's weights is to arrive, after a few steps on the
-    distilled images, where the expert has arrived after many on natural
-    ones.
+    """A student that starts from an expert's weights is to arrive, after a few steps on distilled
+    images, where the expert has arrived after many on natural ones.
 
     The learning rate of the student is learned too, by its logarithm, so that it stays positive.
     With `augment`, experts and students are trained on images that are changed at random.
