@@ -211,7 +211,7 @@ def test_parquet_of_others(distilled, digits, tmp_path, monkeypatch):
         file.write_bytes(damaged)
         refused(DamagedFileError, "no whole Parquet file")
     file.write_bytes(whole)
-    monkeypatch.setattr("kernel_distill.foreign._held.LARGEST", 2**11)
+    monkeypatch.setattr("kernel_distill._archive.LARGEST", 2**11)
     refused(InputError, "a distilled set must be at most")
     monkeypatch.undo()
     (path / "metadata.json").unlink()

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kernel_distill import foreign
+from kernel_distill import _archive, foreign
 from kernel_distill._errors import DamagedFileError, InputError, UnknownNameError
-from kernel_distill.foreign import _held
 
 
 @pytest.fixture
@@ -135,6 +134,20 @@ def test_damaged_files(digits, write):
         foreign.read(path, digits, preprocessing="standardise")
 
 
+def test_a_change_of_a_byte_is_refused_or_read(digits, write):
+    path = write()
+    whole = path.read_bytes()
+    # all of the directory at the end of the file, which says what is where, and some before it
+    for place in (*range(0, len(whole) - 300, 97), *range(len(whole) - 300, len(whole))):
+        altered = bytearray(whole)
+        altered[place] ^= 0x5A
+        path.write_bytes(altered)
+        try:
+            foreign.read(path, digits, preprocessing="standardise")
+        except (InputError, DamagedFileError):
+            continue
+
+
 def test_damaged_pt(digits, torch, tmp_path):
     path = tmp_path / "a.pt"
     torch.save({"data": [[torch.zeros(10, 1, 8, 8), torch.arange(10)]]}, path)
@@ -146,7 +159,7 @@ def test_damaged_pt(digits, torch, tmp_path):
 
 
 def test_what_is_too_large_is_not_unpacked(digits, support, tmp_path, monkeypatch):
-    monkeypatch.setattr(_held, "LARGEST", 2**20)
+    monkeypatch.setattr(_archive, "LARGEST", 2**20)
     path = tmp_path / "a.npz"
     np.savez_compressed(path, images=np.zeros((2**21,), np.uint8), labels=support[1])
     assert path.stat().st_size < 2**14

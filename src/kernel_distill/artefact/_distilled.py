@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from kernel_distill._archive import check_archive
 from kernel_distill._errors import DamagedFileError, InputError
 from kernel_distill._files import PathLike, write_atomically
 from kernel_distill.artefact import _json
@@ -105,7 +106,8 @@ def load(path: PathLike) -> Distilled:
 
     Raises:
         InputError: there is no such file; it holds pickled objects; it is no distilled data set;
-            it was written by a later version of this library.
+            it was written by a later version of this library; its arrays are packed, and larger
+            than a distilled set is.
         DamagedFileError: the file is truncated or was altered.
     """
     path = Path(path)
@@ -122,6 +124,7 @@ def load(path: PathLike) -> Distilled:
         raise InputError(
             f"cannot read {path}: {error.strerror}; give an .npz or a run's folder"
         ) from error
+    check_archive(path, own=True)
     arrays = _read_arrays(path, data)
     missing = [name for name in ("images", "labels", "metadata") if name not in arrays]
     if missing:

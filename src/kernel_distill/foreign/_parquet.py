@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from kernel_distill._archive import refuse_large
 from kernel_distill._errors import DamagedFileError, InputError
 from kernel_distill.foreign import _card as card
 from kernel_distill.foreign._content import Content
-from kernel_distill.foreign._held import Held, refuse_large
+from kernel_distill.foreign._held import Held
 from kernel_distill.foreign._pictures import CHANNELS, pixels, png, require_image_shape
 
 _FILE = "data/train-00000-of-00001.parquet"

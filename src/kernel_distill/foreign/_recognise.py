@@ -56,7 +56,7 @@ def _kind(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as file:
             return None if "metadata.npy" in file.namelist() else "npz"
-    except (zipfile.BadZipFile, OSError):
+    except Exception:  # no zip file; with damaged bytes zipfile raises almost anything
         return None
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from kernel_distill._archive import check_archive, refuse_large
 from kernel_distill._errors import DamagedFileError, InputError, MissingExtraError
-from kernel_distill.foreign._held import check_archive, refuse_large
 
 SUFFIXES = (".pt", ".pth")
 
