@@ -125,6 +125,23 @@ def test_arrays_that_are_no_distilled_set_are_refused(images, labels, message, m
         Distilled(images, labels, {})
 
 
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"dataset": "mnist"}, r"metadata\['dataset'\] must be an object; got 'mnist'"),
+        ({"dataset": {"class_names": [0, 1, 2]}}, r"\['class_names'\]\[0\] must be str; got 0"),
+        ({"step": "5"}, r"metadata\['step'\] must be int | None; got '5'"),
+        ({"metrics": {"test_accuracy": "0.5"}}, "must be float | int | None; got '0.5'"),
+        ({"architectures": {"name": "fc1"}}, r"must be a list; got \{'name': 'fc1'\}"),
+        ({"preprocessing": None}, "must be an object; got None"),
+    ],
+)
+def test_metadata_of_another_form_are_refused(metadata, message):
+    with pytest.raises(InputError, match=message.replace("|", r"\|")):
+        make(**metadata)
+    assert make(step=None, metrics={"test_accuracy": float("nan")}, mine=[1, "a"])
+
+
 def test_a_change_of_a_byte_is_refused_or_changes_nothing(tmp_path):
     whole = FIXTURE.read_bytes()
     expected = load(FIXTURE)

@@ -84,6 +84,8 @@ def test_sets_that_a_format_cannot_hold(distilled, digits, natural, tmp_path, di
     few = dataset | {"class_names": dataset["class_names"][:9]}
     refused(r"ends in \.pt; got a", distilled, "dc")
     refused("10 classes; got 9 names", altered(distilled, dataset=few), "png")
+    twice = dataset | {"class_names": [*dataset["class_names"][:9], "0"]}
+    refused("must differ from each other", altered(distilled, dataset=twice), "tfds")
     refused("must tell what it was made from", altered(distilled, dataset={}), "png")
     refused("how the images were preprocessed", altered(distilled, preprocessing={}), "png")
     with pytest.raises(UnknownNameError, match="did you mean 'parquet'"):
@@ -106,6 +108,21 @@ def test_sets_that_a_format_cannot_hold(distilled, digits, natural, tmp_path, di
     for form in ("png", "parquet", "tfds"):
         refused(r"with 1 or 3 channels; this set has \[7, 7, 4\]", colours, form)
     assert not list(tmp_path.iterdir())
+
+
+def test_names_in_the_metadata_lead_nowhere(distilled, tmp_path):
+    name = "../../../a/../b"
+    others = altered(
+        distilled,
+        method=name,
+        dataset=distilled.metadata["dataset"] | {"name": name, "class_names": list("0123456/.8")},
+        architecture={"name": name},
+    )
+    (tmp_path / "1" / "2").mkdir(parents=True)
+    for form in ("npz-kip", "png", "parquet"):
+        foreign.write(others, tmp_path / "1" / "2" / form, format=form)
+        assert [file.name for file in tmp_path.iterdir()] == ["1"]
+        assert [file.name for file in (tmp_path / "1").iterdir()] == ["2"]
 
 
 def with_export(path, **changed):
@@ -213,7 +230,13 @@ def test_parquet_of_others(distilled, digits, tmp_path, monkeypatch):
     file.write_bytes(whole)
     monkeypatch.setattr("kernel_distill._archive.LARGEST", 2**11)
     refused(InputError, "a distilled set must be at most")
+    # equal numbers in one row, which are packed small
+    pq.write_table(pa.table({"model_image": [[0.0] * 2**16], "soft_label": [[0.0]]}), file)
+    assert file.stat().st_size < 2**11
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile.iter_batches", None)  # none is unpacked
+    refused(InputError, "a distilled set must be at most")
     monkeypatch.undo()
+    file.write_bytes(whole)
     (path / "metadata.json").unlink()
     for column, match in (
         (["a path.png"] * 20, "must hold PNG or JPEG in bytes"),

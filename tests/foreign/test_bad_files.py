@@ -195,6 +195,9 @@ def test_images_of_another_size_are_not_decoded(digits, tmp_path):
     refused(InputError, "must be 8x8.*is 8000x8000")
     path.write_bytes(b"no image")
     refused(DamagedFileError, "no whole image")
+    # what Pillow would start another program for
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path, format="EPS")
+    refused(DamagedFileError, "no whole image")
     Image.fromarray(np.zeros((8, 8), np.uint16)).save(path)
     refused(InputError, "8 bits a channel")
     coloured = np.zeros((8, 8, 3), np.uint8)

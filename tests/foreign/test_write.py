@@ -289,6 +289,18 @@ def test_the_card_has_the_licence_of_the_source(write, natural, distilled_of, so
 
 
 @pytest.mark.parametrize(
+    ("per_class", "category"), [(99, "n<1K"), (100, "1K<n<10K"), (1000, "10K<n<100K")]
+)
+def test_the_card_has_the_size(write, digits, per_class, category):
+    # the categories of huggingface/hub-docs, datasetcard.md
+    shown = np.zeros((10 * per_class, 8, 8, 1), np.float32)
+    labels = data.one_hot(np.arange(10 * per_class) % 10, 10)
+    known = {"dataset": digits.to_metadata(), "preprocessing": digits.preprocessing.to_metadata()}
+    card = (write("parquet", kd.Distilled(shown, labels, known)) / "README.md").read_text()
+    assert yaml.safe_load(card.split("---\n")[1])["size_categories"] == [category]
+
+
+@pytest.mark.parametrize(
     ("metadata", "made"),
     [
         ({"method": "kip"}, "by Kernel Inducing Points (KIP) with kernel-distill."),

@@ -14,6 +14,7 @@ from kernel_distill._archive import check_archive
 from kernel_distill._errors import DamagedFileError, InputError
 from kernel_distill._files import PathLike, write_atomically
 from kernel_distill.artefact import _json
+from kernel_distill.artefact._form import misformed
 
 FORMAT_VERSION = 1
 FILE_NAME = "distilled.npz"
@@ -34,7 +35,8 @@ class Distilled:
 
     Raises:
         InputError: the arrays are not float32, hold NaN or infinity, are empty, or differ in
-            their number of rows; the metadata have no JSON form.
+            their number of rows; the metadata have no JSON form, or what is relied on in them has
+            another type than it should.
     """
 
     images: Float[np.ndarray, "s *shape"]
@@ -53,6 +55,8 @@ class Distilled:
             raise InputError(f"metadata must be a dict; got {type(self.metadata).__name__}")
         metadata = {"format_version": FORMAT_VERSION, **self.metadata}
         object.__setattr__(self, "metadata", _json.plain(metadata))
+        if wrong := misformed(self.metadata):
+            raise InputError(f"{wrong}. Correct it, or leave it out.")
 
     def __len__(self) -> int:
         return len(self.images)

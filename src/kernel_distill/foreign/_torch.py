@@ -119,10 +119,20 @@ def array_of(tensor: Any, path: Path) -> Shaped[np.ndarray, "..."]:
     """
     import torch
 
-    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+    if (
+        not isinstance(tensor, torch.Tensor)
+        or tensor.layout != torch.strided
+        or tensor.device.type != "cpu"  # "meta": numbers that are not there
+        or tensor.is_nested
+        or tensor.is_quantized
+        or tensor.is_complex()
+    ):
+        got = type(tensor).__name__
+        if isinstance(tensor, torch.Tensor):
+            got += f" of {tensor.dtype}, {tensor.layout}, on {tensor.device}"
         raise InputError(
-            f"images and labels of {path} must be dense tensors; got {type(tensor).__name__}. "
-            "Save them as such."
+            f"images and labels of {path} must be dense tensors of real numbers; got {got}. Save "
+            "them as such."
         )
     # a view of one number may claim any shape
     refuse_large(tensor.numel() * tensor.element_size(), path)
