@@ -125,6 +125,22 @@ def test_names_in_the_metadata_lead_nowhere(distilled, tmp_path):
         assert [file.name for file in (tmp_path / "1").iterdir()] == ["2"]
 
 
+def test_arrays_that_are_no_floats(distilled, digits, tmp_path):
+    path = tmp_path / "kip"
+    foreign.write(distilled, path, format="npz-kip")
+    (file,) = path.glob("*.npz")
+    numbers = np.ones(distilled.images.shape, np.int64)
+    for images, labels, match in (
+        (numbers, distilled.labels, "images must be floats;.*has int64"),
+        (distilled.images, distilled.labels.astype(np.int64), "labels must be floats;.*has int64"),
+        (distilled.images, np.arange(20), r"integers from 0 to 9 .*got labels\[10\] = 10"),
+        (distilled.images * np.nan, distilled.labels, "images must be finite.*has nan"),
+    ):
+        np.savez(file, images=images, labels=labels)
+        with pytest.raises(InputError, match=match):
+            foreign.read(path, digits)
+
+
 def with_export(path, **changed):
     """Alters what metadata.json of an export says of it."""
     file = path / "metadata.json"
@@ -194,7 +210,7 @@ def test_labels_beside_pictures(distilled, digits, tmp_path):
         ([header, first, *rest[:-1]], InputError, "a row for each image"),
         ([header, first, first, *rest[:-1]], InputError, "a row for each image"),
         ([header, first.replace("0", "../../0", 1), *rest], InputError, "a row for each image"),
-        ([header, infinite, *rest], InputError, "labels must be finite; got inf"),
+        ([header, infinite, *rest], InputError, "labels must be finite.*has inf"),
     ):
         file.write_text("\n".join(lines))
         with pytest.raises(error, match=match):
