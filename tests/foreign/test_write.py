@@ -165,6 +165,16 @@ def test_dc(write, torch, cifar10, distilled_of):
     np.testing.assert_allclose(again.images, in_classes(distilled)[0], atol=1e-5)
 
 
+def test_a_file_is_known_whatever_its_name(distilled, digits, torch, tmp_path):
+    for form in ("npz", "dc"):
+        foreign.write(distilled, tmp_path / form, format=form)
+    assert foreign.recognised(tmp_path / "dc")
+    assert not foreign.recognised(tmp_path / "npz")
+    np.testing.assert_array_equal(kd.load(tmp_path / "npz").images, distilled.images)
+    again = foreign.read(tmp_path / "dc", foreign.load_data(tmp_path / "dc"))
+    np.testing.assert_array_equal(again.images, in_classes(distilled)[0])
+
+
 def test_dc_bench(write, torch, natural, distilled_of):
     pixels, classes = natural.cifar10_images[:, 2::4, 2::4], natural.cifar10_labels
     for name, mean, std in (

@@ -35,8 +35,8 @@ def as_targets(
         The labels, and one of `CLASSES`, `PROBABILITIES`, `CENTRED`, `OTHER`.
 
     Raises:
-        InputError: another shape or type; not finite; classes that the data set does not have, or that have no
-            image.
+        InputError: another shape or type; not finite; classes that the data set does not have, or
+            that have no image.
     """
     if labels.ndim == 1 and labels.dtype.kind in "iu":
         _check_classes(labels, num_classes, path)

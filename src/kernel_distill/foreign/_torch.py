@@ -13,6 +13,7 @@ from kernel_distill._archive import check_archive, refuse_large
 from kernel_distill._errors import DamagedFileError, InputError, MissingExtraError
 
 SUFFIXES = (".pt", ".pth")
+PICKLE = "data.pkl"  # the member of its archives, by which they are known under any name
 
 
 class _Nothing:
@@ -87,17 +88,13 @@ def unpickled(path: Path, *, layout: str) -> Any:
         ) from error
 
 
-def pickled(value: Any, *, form: str) -> bytes:
+def pickled(value: Any) -> bytes:
     """The bytes of a file of torch.save; arrays in `value`, at any depth, become tensors.
 
     Args:
         value: arrays, texts, lists and dicts of such.
-        form: the format's name, for messages.
-
-    Raises:
-        MissingExtraError: torch is not installed.
     """
-    torch = import_torch(f"the format {form} needs")
+    import torch
 
     def tensors(value: Any) -> Any:
         if isinstance(value, np.ndarray):
