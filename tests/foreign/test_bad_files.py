@@ -54,6 +54,27 @@ def test_what_names_tell_is_held_to(digits, write):
         foreign.read(write(), digits, preprocessing="dc")
 
 
+def test_what_does_not_fit_is_refused_before_a_download(write, support, tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    def refused(path, match, dataset="mnist"):
+        with pytest.raises(InputError, match=match):
+            foreign.load_data(
+                path, dataset=dataset, preprocessing="standardise", data_dir=tmp_path / "none"
+            )
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", None)
+    refused(write(), r"must be \[n, 28, 28, 1\].*has \[20, 8, 8, 1\]")
+    refused(write("kip_cifar10_ConvNet_ssize20_nozca.npz"), "tells of the data set cifar10")
+    large = -np.ones((20, 28, 28, 1), np.float32)
+    refused(write(images=large, labels=np.arange(20)), "from 0 to 9, the 10 classes")
+    large = -np.ones((20, 32, 32, 3), np.float32)
+    refused(write(images=large), "each of the 100 classes", dataset="cifar100")
+    (tmp_path / "set" / "0").mkdir(parents=True)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "set" / "0" / "a.png")
+    refused(tmp_path / "set", "must be 28x28.*is 8x8")
+
+
 @pytest.mark.parametrize(
     ("changed", "match"),
     [
