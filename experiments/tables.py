@@ -34,10 +34,29 @@ TRANSFERS = (
     ("cifar10_label_solve_500", "Label Solve, CIFAR-10, 50 a class", "one-hot", ""),
 )
 
+# experiment, what a person reads, the published figure (Wang et al. 2018; Sucholutsky & Schonlau
+# for learned labels; DC, DSA, DM and FRePo by their authors)
+MATCHED = (
+    ("mnist_unrolled_fixed", "unrolled, fixed initialisation, one step of 10", "93.8"),
+    ("mnist_unrolled_fixed_100", "the same, 10 steps of 10, 3 epochs", "96.6"),
+    ("mnist_unrolled_random_100", "the same, random initialisation", "79.5 ± 8.1"),
+    ("mnist_unrolled_soft", "fixed initialisation, learned labels, 10 images", "96.1"),
+    ("mnist_dc_1", "DC, 1 a class", "91.7"),
+    ("mnist_dc_10", "DC, 10 a class", "97.4"),
+    ("mnist_dsa_1", "DSA, 1 a class", "88.7"),
+    ("mnist_dsa_10", "DSA, 10 a class", "97.8"),
+    ("mnist_dm_10", "DM, 10 a class", "97.3"),
+    ("mnist_trajectory_1", "trajectories, 1 a class", ""),
+    ("mnist_trajectory_10", "trajectories, 10 a class", ""),
+    ("mnist_features_1", "feature regression, 1 a class", "93.0"),
+    ("mnist_features_10", "feature regression, 10 a class", "98.6"),
+)
+
 
 def main() -> None:
     text = README.read_text()
-    for name, made in (("figures", table()), ("transfers", transfers())):
+    made_of = (("figures", table()), ("transfers", transfers()), ("matched", matched()))
+    for name, made in made_of:
         begin, end = BEGIN.format(name), END.format(name)
         before, rest = text.split(begin)
         _, after = rest.split(end)
@@ -67,6 +86,33 @@ def transfers() -> str:
                 f"`{name}`",
             )
             lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def matched() -> str:
+    """That of methods with networks: a row for each experiment that has a result."""
+    lines = [
+        "| MNIST | network | before | distilled | published | time | experiment |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, title, published in MATCHED:
+        path = FOLDER / "results" / f"{name}.json"
+        if not path.exists():
+            continue
+        found = json.loads(path.read_text())
+        (run,), settings = found["runs"], found["settings"]
+        deviation = run.get("test_deviation")
+        cells = (
+            title,
+            " ".join(str(settings[key]) for key in ("network", "width") if key in settings),
+            f"{100 * run['initial_test_accuracy']:.2f}",
+            f"{100 * run['test_accuracy']:.2f}"
+            + ("" if deviation is None else f" ± {100 * deviation:.2f}"),
+            published,
+            duration(run["wall_seconds"]),
+            f"`{name}`",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -16,6 +16,7 @@ from kernel_distill import foreign as foreign
 from kernel_distill import kernels as kernels
 from kernel_distill import kip as kip
 from kernel_distill import label_solve as label_solve
+from kernel_distill import matching as matching
 from kernel_distill import networks as networks
 from kernel_distill import transfer as transfer
 from kernel_distill import watchers as watchers

@@ -24,22 +24,27 @@ def make_settings(settings: type[SettingsType], given: Mapping[str, Any]) -> Set
 
 
 def check_common(settings: Any) -> None:
-    """What the settings of every method share: the size of the support, ridge and precision.
+    """What the settings of methods with a kernel share: the size of the support, ridge, precision.
 
     Raises:
         InputError: one of them is out of range, or the size is given twice.
         UnknownNameError: the precision is none.
     """
+    check_size(settings)
+    if settings.precision not in ("float32", "float64"):
+        raise unknown_name("precision", settings.precision, ("float32", "float64"))
+    if not 0 <= settings.ridge < inf:
+        raise InputError(f"ridge must be 0 or more, and finite; got {settings.ridge}")
+
+
+def check_size(settings: Any) -> None:
+    """Raises InputError where the size of the support is given twice, or is none."""
     if settings.images_per_class is not None and settings.support_size is not None:
         raise InputError(
             "images_per_class and support_size say the same thing twice; got "
             f"{settings.images_per_class} and {settings.support_size}: give one of them"
         )
     check_positive(settings, "images_per_class", "support_size")
-    if settings.precision not in ("float32", "float64"):
-        raise unknown_name("precision", settings.precision, ("float32", "float64"))
-    if not 0 <= settings.ridge < inf:
-        raise InputError(f"ridge must be 0 or more, and finite; got {settings.ridge}")
 
 
 def check_positive(settings: Any, *names: str) -> None:

@@ -3,7 +3,8 @@
 import heapq
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +24,7 @@ from kernel_distill.artefact import (
     save_pictures,
 )
 from kernel_distill.data import LABEL_CONVENTION, Dataset, Split
-from kernel_distill.evaluation import measure_labels
+from kernel_distill.evaluation import Precision, measure_labels
 from kernel_distill.kernels import Kernel
 from kernel_distill.report import FILE_NAME, save_report, tell
 from kernel_distill.viewing import View
@@ -34,21 +35,116 @@ class Outcome:
     """What an algorithm has found, before anything is tested.
 
     Attributes:
-        images, labels: the support that the result is.
-        view: of the run, with the support that it began with.
+        support: what the result is: "images" [s, *shape], "labels" [s, class], and what was learned
+            besides; float32.
+        initial: the support that it began with, likewise.
+        view: of the run.
         step: the step that the support is of.
         steps: steps done (blocks of targets for Label Solve).
         seconds: time they took.
         stages: the support at steps that the run has kept, ascending; read when they are asked for.
     """
 
-    images: Float[np.ndarray, "s *shape"]
-    labels: Float[np.ndarray, "s class"]
+    support: dict[str, np.ndarray]
+    initial: dict[str, np.ndarray]
     view: View
     step: int
     steps: int
     seconds: float
     stages: Iterable[Stage] = ()
+
+    @property
+    def images(self) -> Float[np.ndarray, "s *shape"]:
+        return self.support["images"]
+
+    @property
+    def labels(self) -> Float[np.ndarray, "s class"]:
+        return self.support["labels"]
+
+
+class Learner(ABC):
+    """What learns from the support that a method distils, and shows what it teaches."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What titles call it."""
+
+    @abstractmethod
+    def metadata(self, support: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """What an artefact says of it, and of how to use the support."""
+
+    @abstractmethod
+    def measured(self, outcome: Outcome, data: Dataset) -> dict[str, Any]:
+        """The figures of the outcome by the names that `Result` has for them: "test_accuracy",
+        "initial_test_accuracy", "validation_accuracy", as fractions.
+
+        Raises:
+            NumericalError: a measurement is not finite.
+        """
+
+
+@dataclass(frozen=True)
+class KernelLearner(Learner):
+    """Kernel ridge regression.
+
+    Attributes:
+        kernel: a mixture is tested as the mean of its members.
+        ridge: see `kernels.ridge_regression`.
+        precision: of the kernel blocks.
+    """
+
+    kernel: Kernel
+    ridge: float
+    precision: Precision
+
+    @property
+    def name(self) -> str:
+        return ", ".join(member.architecture.name for member in self.kernel.members)
+
+    def metadata(self, support: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        del support
+        return {
+            "architecture": self.kernel.architecture.to_metadata(),
+            "architectures": [
+                member.architecture.to_metadata() | {"kernel": member.kind}
+                for member in self.kernel.members
+            ],
+            "kernel": self.kernel.kind,
+            "ridge": self.ridge,
+        }
+
+    def measured(self, outcome: Outcome, data: Dataset) -> dict[str, Any]:
+        validation = None
+        if len(data.validation):
+            (validation,) = self._accuracies(outcome.images, (outcome.labels,), data.validation)
+        initial = outcome.initial["images"], outcome.initial["labels"]
+        if np.array_equal(outcome.images, initial[0]):
+            both = (outcome.labels, initial[1])
+            test, initial_test = self._accuracies(outcome.images, both, data.test)
+        else:
+            (test,) = self._accuracies(outcome.images, (outcome.labels,), data.test)
+            (initial_test,) = self._accuracies(initial[0], (initial[1],), data.test)
+        return {
+            "test_accuracy": test,
+            "initial_test_accuracy": initial_test,
+            "validation_accuracy": validation,
+        }
+
+    def _accuracies(
+        self, images: np.ndarray, labels: Sequence[np.ndarray], split: Split
+    ) -> list[float]:
+        """Of the same images with several labels."""
+        evaluations = [
+            measure_labels(
+                member, images, labels, split, ridge=self.ridge, precision=self.precision
+            )
+            for member in self.kernel.members
+        ]
+        return [
+            float(np.mean([evaluation.accuracy for evaluation in of_members]))
+            for of_members in zip(*evaluations, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -59,11 +155,14 @@ class Result:
         distilled: the distilled set, to save, evaluate or train on.
         initial: the support that it began with.
         initial_natural: whether its images are natural ones, without noise.
-        test_accuracy: of kernel ridge regression on the distilled set.
+        test_accuracy: of kernel ridge regression on the distilled set; of methods with networks
+            their mean.
         initial_test_accuracy: of the same on the initial support.
         validation_accuracy: that of the distilled set; None without validation images.
         steps: steps done (blocks of targets for Label Solve).
         seconds: time they took, validation included.
+        test_deviation: the standard deviation of the test accuracy over networks; None of a single
+            one, and of kernels.
     """
 
     distilled: Distilled
@@ -74,6 +173,7 @@ class Result:
     validation_accuracy: float | None
     steps: int
     seconds: float
+    test_deviation: float | None = None
 
     @property
     def initial_name(self) -> str:
@@ -83,9 +183,9 @@ class Result:
 
 def finish(
     outcome: Outcome,
+    learner: Learner,
     *,
     method: str,
-    kernel: Kernel,
     data: Dataset,
     settings: Any,
     key: PRNGKeyArray,
@@ -97,29 +197,19 @@ def finish(
 
     Args:
         outcome: what the algorithm found.
-        method: "kip" or "label-solve".
-        kernel: the kernel that was used; a mixture is tested as the mean of its members.
+        learner: what it was distilled for.
+        method: its name, as in `artefact.METHOD_NAMES`.
         data: the data set that was distilled.
-        settings: the settings dataclass of the method, with `ridge` and `precision`.
+        settings: the settings dataclass of the method.
         key: the randomness of the run, for the metadata.
         run: where to write the artefact, the figures and the pictures.
 
     Raises:
-        NumericalError: the ridge regression is not finite.
+        NumericalError: what the learner predicts is not finite.
         StorageError: a file could not be written.
     """
-    metrics = _known(outcome, run) or _measured(outcome, kernel, data, settings)
-    final = outcome.images, outcome.labels
-    initial = outcome.view.initial, outcome.view.labels
-    metadata = {
-        "method": method,
-        "dataset": data.to_metadata(),
-        "architecture": kernel.architecture.to_metadata(),
-        "architectures": [
-            member.architecture.to_metadata() | {"kernel": member.kind} for member in kernel.members
-        ],
-        "kernel": kernel.kind,
-        "ridge": settings.ridge,
+    metrics = _known(outcome, run) or learner.measured(outcome, data)
+    common = {
         "label_convention": LABEL_CONVENTION,
         "preprocessing": data.preprocessing.to_metadata(),
         "seed": np.asarray(jax.random.key_data(key)).tolist(),
@@ -127,14 +217,15 @@ def finish(
         "packages": package_versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    found = {
-        "step": outcome.step,
-        "state": "last" if outcome.step == outcome.steps else "best",
-        "metrics": metrics,
-    }
+
+    def distilled(support: Mapping[str, np.ndarray], **found: Any) -> Distilled:
+        made = {"method": method, "dataset": data.to_metadata(), **learner.metadata(support)}
+        return Distilled(support["images"], support["labels"], made | common | found)
+
+    state = "last" if outcome.step == outcome.steps else "best"
     result = Result(
-        distilled=Distilled(*final, metadata | found),
-        initial=Distilled(*initial, metadata | {"step": 0, "state": "initial"}),
+        distilled=distilled(outcome.support, step=outcome.step, state=state, metrics=metrics),
+        initial=distilled(outcome.initial, step=0, state="initial"),
         initial_natural=outcome.view.natural,
         **metrics,
         steps=outcome.steps,
@@ -142,7 +233,7 @@ def finish(
     )
     if run:
         found = _write(result, data=data, run=run)
-        _draw(result, outcome, found, data=data, run=run)
+        _draw(result, outcome, found, learner, data=data, run=run)
     return result
 
 
@@ -159,38 +250,6 @@ def _known(outcome: Outcome, run: Run | None) -> dict[str, Any] | None:
     return json.loads(known) if known else None
 
 
-def _measured(outcome: Outcome, kernel: Kernel, data: Dataset, settings: Any) -> dict[str, Any]:
-    """The accuracies on validation and test images; of a mixture, the mean of its members."""
-
-    def accuracies(images: np.ndarray, labels: Sequence[np.ndarray], split: Split) -> list[float]:
-        """Of the same images with several labels."""
-        evaluations = [
-            measure_labels(
-                member, images, labels, split, ridge=settings.ridge, precision=settings.precision
-            )
-            for member in kernel.members
-        ]
-        return [
-            float(np.mean([evaluation.accuracy for evaluation in of_members]))
-            for of_members in zip(*evaluations, strict=True)
-        ]
-
-    validation = None
-    if len(data.validation):
-        (validation,) = accuracies(outcome.images, (outcome.labels,), data.validation)
-    initial = outcome.view.initial, outcome.view.labels
-    if np.array_equal(outcome.images, initial[0]):
-        test, initial_test = accuracies(outcome.images, (outcome.labels, initial[1]), data.test)
-    else:
-        (test,) = accuracies(outcome.images, (outcome.labels,), data.test)
-        (initial_test,) = accuracies(initial[0], (initial[1],), data.test)
-    return {
-        "test_accuracy": test,
-        "initial_test_accuracy": initial_test,
-        "validation_accuracy": validation,
-    }
-
-
 def _write(result: Result, *, data: Dataset, run: Run) -> dict[str, Any]:
     """What stands in result.json, once that and the artefact are on the disk."""
     run.save_distilled(result.distilled)
@@ -200,6 +259,7 @@ def _write(result: Result, *, data: Dataset, run: Run) -> dict[str, Any]:
         "test_accuracy": result.test_accuracy,
         "initial_test_accuracy": result.initial_test_accuracy,
         "validation_accuracy": result.validation_accuracy,
+        **({} if result.test_deviation is None else {"test_deviation": result.test_deviation}),
         "support_size": len(result.distilled),
         "steps": result.steps,
         "wall_seconds": result.seconds,
@@ -210,13 +270,18 @@ def _write(result: Result, *, data: Dataset, run: Run) -> dict[str, Any]:
 
 
 def _draw(
-    result: Result, outcome: Outcome, found: dict[str, Any], *, data: Dataset, run: Run
+    result: Result,
+    outcome: Outcome,
+    found: dict[str, Any],
+    learner: Learner,
+    *,
+    data: Dataset,
+    run: Run,
 ) -> None:
     """The pictures and the page, once all else is on the disk."""
     before, after = result.initial.images, result.distilled.images
     caption = "The same, labels learned" if np.array_equal(before, after) else "Distilled"
-    architectures = [each["name"] for each in result.distilled.metadata["architectures"]]
-    title = f"{data.name} · {', '.join(architectures)} · {len(after)} images"
+    title = f"{data.name} · {learner.name} · {len(after)} images"
     save_pictures(
         run,
         before=outcome.view.images(before),

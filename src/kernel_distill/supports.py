@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
@@ -10,7 +12,7 @@ from kernel_distill.data import ClassBalanced, Dataset, Split, numpy_generator
 from kernel_distill.kernels import Kernel
 
 
-def check(kernel: Kernel, data: Dataset, settings: Any) -> int:
+def check_kernel(kernel: Kernel, data: Dataset, settings: Any) -> int:
     """Whether kernel, data and settings go together: all that can be said before any work.
 
     Args:
@@ -22,12 +24,27 @@ def check(kernel: Kernel, data: Dataset, settings: Any) -> int:
         How many images the support has.
 
     Raises:
-        InputError: a class has fewer training images than asked for, or the training set has;
-            images of this shape do not fit the architecture, or cannot be augmented; patience
-            without validation images.
+        InputError: as `check`; images of this shape do not fit the architecture.
     """
     for member in kernel.members:
         member.architecture.check_images(data.image_shape)
+    return check(data, settings)
+
+
+def check(data: Dataset, settings: Any) -> int:
+    """Whether data and settings go together.
+
+    Args:
+        data: the data set.
+        settings: the settings dataclass of a method.
+
+    Returns:
+        How many images the support has.
+
+    Raises:
+        InputError: a class has fewer training images than asked for, or the training set has;
+            images cannot be augmented; patience without validation images.
+    """
     if getattr(settings, "augment", ()) and len(data.image_shape) != 3:
         raise InputError(
             f"augmentation ({', '.join(settings.augment)}) needs images [n, height, width, "
@@ -66,6 +83,22 @@ def check_per_class(data: Dataset, per_class: int) -> None:
             f"has {counts[scarcest]} for training. Ask for fewer, or hold out fewer for "
             "validation."
         )
+
+
+def natural_support(
+    start: str, key: PRNGKeyArray, train: Split, size: int
+) -> tuple[Float[np.ndarray, "s *shape"], Int[np.ndarray, "s"]]:
+    """Training images and their classes, sorted by class: herded for the start "herding", else
+    drawn, as many of each class as of any other."""
+    draw = herded_support if start == "herding" else real_support
+    return draw(key, train, size)
+
+
+def noise_support(key: PRNGKeyArray, train: Split, size: int) -> Float[np.ndarray, "s *shape"]:
+    """Gaussian noise of the magnitude of the training images."""
+    magnitude = np.sqrt(np.mean(train.images**2, dtype=np.float64))
+    shape = (size, *train.images.shape[1:])
+    return np.asarray(magnitude * jax.random.normal(key, shape, jnp.float32))
 
 
 def real_support(

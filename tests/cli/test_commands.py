@@ -304,7 +304,7 @@ def test_help_ends_with_an_example_that_parses(cli, command):
     assert title == "For example:"
     program, *words = shlex.split(example)
     assert program == "kernel-distill"
-    assert type(_parse(words)) is COMMANDS[command]
+    assert isinstance(_parse(words), COMMANDS[command])
     assert outcome.out.count("For example:") == 1
 
 

@@ -12,10 +12,10 @@ from sklearn.datasets import make_moons
 import kernel_distill as kd
 from kernel_distill import kip
 from kernel_distill._errors import InputError, NumericalError
+from kernel_distill._optimizers import make_schedule
 from kernel_distill.artefact import Run
 from kernel_distill.evaluation import measure
 from kernel_distill.kernels import FullyConnected, mixture, named
-from kernel_distill.kip._optimizers import make_schedule
 
 KERNEL = FullyConnected(depth=1).kernel("ntk")
 KEY = jax.random.key(5)

@@ -9,8 +9,8 @@ import pytest
 
 from kernel_distill import kip
 from kernel_distill._errors import InputError, UnknownNameError
+from kernel_distill._optimizers import make_optimizer
 from kernel_distill._settings import log_spaced
-from kernel_distill.kip._optimizers import make_optimizer
 
 
 @pytest.mark.parametrize(

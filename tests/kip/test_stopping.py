@@ -11,12 +11,11 @@ import jax
 import pytest
 
 import kernel_distill as kd
-from kernel_distill import kip
+from kernel_distill import kip, outer_loop
 from kernel_distill._errors import InputError
 from kernel_distill._settings import log_spaced
 from kernel_distill.artefact import Checkpoints, Run
 from kernel_distill.kernels import FullyConnected, mixture, named
-from kernel_distill.kip import _distill
 
 KERNEL = FullyConnected(depth=1).kernel("ntk")
 KEY = jax.random.key(5)
@@ -98,7 +97,7 @@ def test_signal_while_the_results_are_written(tiny, tmp_path, monkeypatch):
 def test_saved_every_two_minutes_besides(tiny, tmp_path, monkeypatch):
     """With a clock that runs 30 seconds at every look."""
     seconds = itertools.count(step=30)
-    monkeypatch.setattr(_distill, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr(outer_loop, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     saved = []
     save = Checkpoints.save
 

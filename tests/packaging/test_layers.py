@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "kernel_distill"
 BOTTOM = {
     *("_archive", "_errors", "_files", "_settings", "_interrupt", "_hosts", "_memory", "_npz"),
     "_tensorflow",
+    "_optimizers",
 }
 ALLOWED: dict[str, set[str]] = {
     "_archive": set(),
@@ -22,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "_memory": set(),
     "_npz": set(),
     "_tensorflow": set(),
+    "_optimizers": set(),
     "data": set(),
     "artefact": set(),
     "kernels": set(),
@@ -35,12 +37,17 @@ ALLOWED: dict[str, set[str]] = {
     "results": {"data", "artefact", "kernels", "evaluation", "report", "viewing"},
     "supports": {"data", "kernels"},
     "estimates": {"kernels", "distributed"},
+    "outer_loop": {"artefact", "results", "viewing"},
 }
 ALLOWED["kip"] = ALLOWED["label_solve"] = {
     *("data", "artefact", "kernels", "distributed"),
-    *("evaluation", "results", "supports", "estimates", "viewing"),
+    *("evaluation", "results", "supports", "estimates", "viewing", "outer_loop"),
 }
 ALLOWED["transfer"] = {"data", "artefact", "kernels", "networks", "evaluation", "supports"}
+ALLOWED["matching"] = {
+    *("data", "artefact", "kernels", "networks", "transfer"),
+    *("results", "supports", "viewing", "outer_loop"),
+}
 ALLOWED["__init__"] = ALLOWED["cli"] = set(ALLOWED)
 
 PARTS = sorted(

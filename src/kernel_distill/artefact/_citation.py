@@ -3,14 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
-METHOD_NAMES = {"kip": "Kernel Inducing Points (KIP)", "label-solve": "Label Solve"}
+METHOD_NAMES = {
+    "kip": "Kernel Inducing Points (KIP)",
+    "label-solve": "Label Solve",
+    "unrolled": "unrolled training (dataset distillation)",
+    "gradient": "gradient matching",
+    "trajectory": "trajectory matching",
+    "distribution": "distribution matching",
+    "features": "neural feature regression",
+}
 _OF_OTHERS = {
     **{name.lower(): name for name in ("RFAD", "DC", "DSA", "DM")},
     "foreign": "an unknown method",
 }
 
-# the papers of KIP and Label Solve
-_PAPERS = """@inproceedings{nguyen2021dataset,
+# of KIP and Label Solve
+_KERNELS = """@inproceedings{nguyen2021dataset,
   title={Dataset Meta-Learning from Kernel Ridge-Regression},
   author={Timothy Nguyen and Zhourong Chen and Jaehoon Lee},
   booktitle={International Conference on Learning Representations},
@@ -24,6 +32,60 @@ _PAPERS = """@inproceedings{nguyen2021dataset,
   year={2021},
   url={https://arxiv.org/abs/2107.13034}
 }"""
+_PAPERS = {
+    "kip": _KERNELS,
+    "label-solve": _KERNELS,
+    "unrolled": """@article{wang2018dataset,
+  title={Dataset Distillation},
+  author={Tongzhou Wang and Jun-Yan Zhu and Antonio Torralba and Alexei A. Efros},
+  journal={arXiv preprint arXiv:1811.10959},
+  year={2018},
+  url={https://arxiv.org/abs/1811.10959}
+}
+@inproceedings{sucholutsky2021soft,
+  title={Soft-Label Dataset Distillation and Text Dataset Distillation},
+  author={Ilia Sucholutsky and Matthias Schonlau},
+  booktitle={International Joint Conference on Neural Networks},
+  year={2021},
+  url={https://arxiv.org/abs/1910.02551}
+}""",
+    "gradient": """@inproceedings{zhao2021dataset,
+  title={Dataset Condensation with Gradient Matching},
+  author={Bo Zhao and Konda Reddy Mopuri and Hakan Bilen},
+  booktitle={International Conference on Learning Representations},
+  year={2021},
+  url={https://arxiv.org/abs/2006.05929}
+}
+@inproceedings{zhao2021differentiable,
+  title={Dataset Condensation with Differentiable Siamese Augmentation},
+  author={Bo Zhao and Hakan Bilen},
+  booktitle={International Conference on Machine Learning},
+  year={2021},
+  url={https://arxiv.org/abs/2102.08259}
+}""",
+    "trajectory": """@inproceedings{cazenavette2022dataset,
+  title={Dataset Distillation by Matching Training Trajectories},
+  author={George Cazenavette and Tongzhou Wang and Antonio Torralba and Alexei A. Efros
+    and Jun-Yan Zhu},
+  booktitle={IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year={2022},
+  url={https://arxiv.org/abs/2203.11932}
+}""",
+    "distribution": """@inproceedings{zhao2023distribution,
+  title={Dataset Condensation with Distribution Matching},
+  author={Bo Zhao and Hakan Bilen},
+  booktitle={IEEE/CVF Winter Conference on Applications of Computer Vision},
+  year={2023},
+  url={https://arxiv.org/abs/2110.04181}
+}""",
+    "features": """@inproceedings{zhou2022dataset,
+  title={Dataset Distillation using Neural Feature Regression},
+  author={Yongchao Zhou and Ehsan Nezhadarya and Jimmy Ba},
+  booktitle={Advances in Neural Information Processing Systems},
+  year={2022},
+  url={https://arxiv.org/abs/2206.00719}
+}""",
+}
 
 
 def method_name(metadata: Mapping[str, Any]) -> str:
@@ -43,4 +105,4 @@ def made_here(metadata: Mapping[str, Any]) -> bool:
 
 def method_citation(method: str) -> str:
     """BibTeX of the method's papers; empty where the method is not of this project."""
-    return _PAPERS if method in METHOD_NAMES else ""
+    return _PAPERS.get(method, "")

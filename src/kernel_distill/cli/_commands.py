@@ -16,11 +16,13 @@ from kernel_distill.cli._export import Export
 from kernel_distill.cli._import import Import
 from kernel_distill.cli._kip import Kip
 from kernel_distill.cli._label_solve import LabelSolve
+from kernel_distill.cli._match import Match
 from kernel_distill.cli._transfer import TransferCommand
 
 COMMANDS: dict[str, type] = {
     "kip": Kip,
     "label-solve": LabelSolve,
+    "match": Match,
     "estimate": Estimate,
     "evaluate": Evaluate,
     "transfer": TransferCommand,
@@ -36,14 +38,15 @@ _DESCRIPTION = "Distil a data set into a handful of synthetic examples with neur
 _EXAMPLE = "For example: "
 
 
-def union(chosen: str | None = None) -> Any:
+def union(chosen: str | None = None, *, match: type[Match] = Match) -> Any:
     """The type that tyro reads the command line as: one of the commands.
 
     Args:
         chosen: the command that is told in full; of the others the first line is.
+        match: that command with the settings of one of its methods.
     """
     made: Any = None
-    for name, command in COMMANDS.items():
+    for name, command in (COMMANDS | {"match": match}).items():
         text = description(name)
         if name != chosen:  # a line in the list of commands; all of it in its own help
             text = text.split("\n")[0]

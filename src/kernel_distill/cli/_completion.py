@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import tyro
 
-from kernel_distill import data, foreign, kernels, kip, networks, transfer
+from kernel_distill import data, foreign, kernels, kip, matching, networks, transfer
 from kernel_distill._files import write_atomically
 from kernel_distill.cli._distilled import DistilledOptions
 from kernel_distill.cli._show import line
@@ -87,10 +87,11 @@ def argument_parser() -> Any:
     """
     # here, because this command is one of them
     from kernel_distill.cli import _commands as commands
+    from kernel_distill.cli._match import match_with_all
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return tyro.extras.get_parser(commands.union(), **commands.settings())
+        return tyro.extras.get_parser(commands.union(match=match_with_all()), **commands.settings())
 
 
 def _takes_foreign_sets(command: str) -> bool:
@@ -114,6 +115,7 @@ def _known_values() -> dict[str, Sequence[str]]:
     return {
         "architecture": kernels.NAMES,
         "network": (*networks.NAMES, "all"),
+        "method": tuple(matching.METHODS),
         "optimizer": kip.optimizer_names(),
         "schedule": tuple(kip.SCHEDULES),
         "augment": tuple(data.AUGMENTATIONS),

@@ -4,7 +4,7 @@ import contextlib
 import io
 import shlex
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +21,7 @@ from kernel_distill.data import Dataset, one_hot
 from kernel_distill.evaluation import measure
 from kernel_distill.kernels import FullyConnected, Kernel
 from kernel_distill.results import Result
-from kernel_distill.supports import check
+from kernel_distill.supports import check_kernel
 
 _PICTURES = ("report.html", "images.png", "curves.png", "labels.png")
 _LARGEST_FULL_SOLVE = 5000
@@ -63,7 +63,7 @@ def run_distillation(
         kernel = device_options.place(kernel_options.build())
         with waiting(f"loading and preprocessing {data_settings.dataset}"):
             dataset = data.load(**vars(data_settings))
-        check(kernel, dataset, settings)
+        check_kernel(kernel, dataset, settings)
         hosts.check_same(_identity(dataset))
         # all that can be said against the input has been: from here on a run is begun, or
         # overwritten
@@ -78,18 +78,46 @@ def run_distillation(
                     report=report,
                     **vars(settings),
                 )
-            _print(result, dataset, kernel, ridge=settings.ridge)
-            if result.distilled.metadata["step"] == 0 and result.steps > 0:
-                line(
-                    "Nothing was learned: on the validation images no later state was better than "
-                    "the first. Take a smaller learning rate."
-                )
-            line(f"The distilled set and its pictures ({result.seconds:.0f} s of distilling):")
-            paths(output.out, ("distilled.npz", *_PICTURES))
-            if output.tensorboard:
-                # by itself it shows the images of ten steps, drawn at random
-                shown = f"--logdir {shlex.quote(str(output.out))} --samples_per_plugin images=100"
-                line(f"To look at all of it: tensorboard {shown}")
+            all_images = _from_all(dataset, kernel, ridge=settings.ridge)
+            show_result(result, dataset, output, beside=all_images)
+
+
+def show_result(
+    result: Result,
+    dataset: Dataset,
+    output: OutputOptions,
+    *,
+    beside: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Prints the table of a run, and where its files are.
+
+    Args:
+        result: of the run.
+        dataset: what was distilled.
+        output: where to.
+        beside: further rows of the table.
+    """
+    size = len(result.distilled)
+    accuracy = _percent(result.test_accuracy)
+    if result.test_deviation is not None:
+        accuracy = f"{accuracy[:-2]} ± {_percent(result.test_deviation)}"
+    rows = [
+        (f"{size} {result.initial_name} images", _percent(result.initial_test_accuracy)),
+        (f"{size} distilled images", accuracy),
+        *beside,
+    ]
+    table(f"Test accuracy on {dataset.name}", rows, ("learned from", "accuracy"))
+    if result.distilled.metadata["step"] == 0 and result.steps > 0:
+        line(
+            "Nothing was learned: on the validation images no later state was better than "
+            "the first. Take a smaller learning rate."
+        )
+    line(f"The distilled set and its pictures ({result.seconds:.0f} s of distilling):")
+    paths(output.out, ("distilled.npz", *_PICTURES))
+    if output.tensorboard:
+        # by itself it shows the images of ten steps, drawn at random
+        shown = f"--logdir {shlex.quote(str(output.out))} --samples_per_plugin images=100"
+        line(f"To look at all of it: tensorboard {shown}")
 
 
 def _settings(command: str, groups: tuple[Any, ...], output: OutputOptions) -> dict[str, Any]:
@@ -111,25 +139,21 @@ def _identity(dataset: Dataset) -> dict[str, Any]:
     return {"data set": dataset.to_metadata(), "training labels": zlib.crc32(labels)}
 
 
-def _print(result: Result, dataset: Dataset, kernel: Kernel, *, ridge: float) -> None:
-    size = len(result.distilled)
-    rows = [
-        (f"{size} {result.initial_name} images", _percent(result.initial_test_accuracy)),
-        (f"{size} distilled images", _percent(result.test_accuracy)),
-    ]
+def _from_all(dataset: Dataset, kernel: Kernel, *, ridge: float) -> list[tuple[str, str]]:
+    """What all training images teach, as a row of the table, where that is found in no time."""
     train = dataset.train
     cheap = all(isinstance(member.architecture, FullyConnected) for member in kernel.members)
     # the solve is cubic: a second here, hours at 50,000
-    if cheap and len(train) <= _LARGEST_FULL_SOLVE:
-        labels = one_hot(train.labels, train.num_classes)
-        accuracies = [
-            measure(
-                member, train.images, labels, dataset.test, ridge=ridge, precision="float64"
-            ).accuracy
-            for member in kernel.members
-        ]
-        rows.append((f"all {len(train)} training images", _percent(float(np.mean(accuracies)))))
-    table(f"Test accuracy on {dataset.name}", rows, ("learned from", "accuracy"))
+    if not cheap or len(train) > _LARGEST_FULL_SOLVE:
+        return []
+    labels = one_hot(train.labels, train.num_classes)
+    accuracies = [
+        measure(
+            member, train.images, labels, dataset.test, ridge=ridge, precision="float64"
+        ).accuracy
+        for member in kernel.members
+    ]
+    return [(f"all {len(train)} training images", _percent(float(np.mean(accuracies))))]
 
 
 def _percent(accuracy: float) -> str:

@@ -19,11 +19,12 @@ import tyro
 from kernel_distill import _hosts as hosts
 from kernel_distill._errors import KernelDistillError, unknown_name
 from kernel_distill._interrupt import Interrupted
-from kernel_distill.artefact import holds_run
+from kernel_distill.artefact import holds_run, read_config
 from kernel_distill.cli import _commands as commands
 from kernel_distill.cli._commands import COMMANDS
 from kernel_distill.cli._estimate import METHODS
 from kernel_distill.cli._jax import configure, out_of_memory
+from kernel_distill.cli._match import Match, match_with, method_of
 from kernel_distill.cli._options import arguments_of_config
 
 
@@ -82,10 +83,13 @@ def _parse(arguments: list[str]) -> Any:
     name = arguments[0] if arguments else None
     if name and not name.startswith("-") and name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
+    match = match_with(method_of(arguments, {})) if name == "match" else Match
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            return tyro.cli(commands.union(name), args=arguments, **commands.settings())
+            return tyro.cli(
+                commands.union(name, match=match), args=arguments, **commands.settings()
+            )
     except SystemExit as stop:
         # tyro reports the errors of the settings dataclasses too, in a frame and by the names of
         # its own inner fields: they go out as those that are raised later do
@@ -113,7 +117,7 @@ def _with_config(arguments: list[str]) -> list[str]:
     command, rest = arguments[:words], arguments[words:]
     settings = METHODS if words == 2 else COMMANDS
     name = command[-1] if command else ""
-    if name not in ("kip", "label-solve"):
+    if name not in ("kip", "label-solve", "match"):
         return arguments
     early = _output_options(rest)
     config = early.config
@@ -121,7 +125,10 @@ def _with_config(arguments: list[str]) -> list[str]:
         config = early.out / "config.yaml"
     if config is None:
         return arguments
-    return [*command, *arguments_of_config(config, name, settings[name], given=rest), *rest]
+    chosen = settings[name]
+    if chosen is Match:
+        chosen = match_with(method_of(rest, read_config(config)))
+    return [*command, *arguments_of_config(config, name, chosen, given=rest), *rest]
 
 
 def _output_options(arguments: list[str]) -> argparse.Namespace:
@@ -144,7 +151,7 @@ def _how_to_resume(command: Any) -> str:
     (name,) = (name for name, known in COMMANDS.items() if isinstance(command, known))
     # what config.yaml does not hold
     said = {
-        "insecure": command.devices.insecure,
+        "insecure": hasattr(command, "devices") and command.devices.insecure,
         "tensorboard": output.tensorboard,
         "wandb": output.wandb,
     }

@@ -131,7 +131,7 @@ def arguments_of_config(
 
     Args:
         path: config.yaml of a run, or one written by hand; every key is optional.
-        command: "kip" or "label-solve".
+        command: its name.
         settings: the dataclass of the command, which nests the settings by groups.
         given: the arguments of the command line; what these stand in place of is left out.
 

@@ -5,15 +5,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kernel_distill._optimizers import make_optimizer
 from kernel_distill._settings import log_spaced, make_settings
 from kernel_distill.data import Dataset
 from kernel_distill.distributed import seconds
 from kernel_distill.estimates import Estimate, Work, estimate_work
 from kernel_distill.kernels import FullyConnected, Kernel
-from kernel_distill.kip._optimizers import make_optimizer
 from kernel_distill.kip._settings import Settings
 from kernel_distill.kip._step import Update, jitted_step
-from kernel_distill.supports import check
+from kernel_distill.supports import check_kernel
 
 
 def estimate(kernel: Kernel, data: Dataset, **settings: Any) -> Estimate:
@@ -28,7 +28,7 @@ def estimate(kernel: Kernel, data: Dataset, **settings: Any) -> Estimate:
         InputError: as `distill`.
     """
     chosen = make_settings(Settings, settings)
-    size = check(kernel, data, chosen)
+    size = check_kernel(kernel, data, chosen)
     rows = min(chosen.batch_size, len(data.train))
     # validation images at log-spaced steps and once more at the end; test images of both supports
     validations = 1 + sum(map(log_spaced, range(chosen.steps + 1)))

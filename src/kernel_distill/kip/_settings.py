@@ -5,9 +5,9 @@ from math import inf
 from typing import ClassVar, Literal
 
 from kernel_distill._errors import InputError, unknown_name
+from kernel_distill._optimizers import check_optimizer
 from kernel_distill._settings import check_common, check_positive
 from kernel_distill.data import check_augmentations
-from kernel_distill.kip._optimizers import check_optimizer
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from kernel_distill.data import Dataset, one_hot
 from kernel_distill.kernels import UNSTABLE, Kernel, RidgeRegression, Rows, ridge_regression
 from kernel_distill.label_solve import _least_squares as least_squares
 from kernel_distill.label_solve._settings import Settings
-from kernel_distill.results import Outcome, Result, finish
-from kernel_distill.supports import check, real_support
+from kernel_distill.results import KernelLearner, Outcome, Result, finish
+from kernel_distill.supports import check_kernel, real_support
 from kernel_distill.viewing import View
 
 
@@ -56,7 +56,7 @@ def distill(
         Interrupted: Ctrl-C or SIGTERM arrived, in any process; the state is saved.
     """
     chosen = make_settings(Settings, settings)
-    size = check(kernel, data, chosen)
+    size = check_kernel(kernel, data, chosen)
     kernel = kernel.for_run(run.settled) if run else kernel
     told = saved_in(run.path if run else None)
     with told, jax.enable_x64(True), hosts.losses(), held_signals() as held:
@@ -65,8 +65,8 @@ def distill(
         held.raise_if_received()
         result = finish(
             outcome,
+            KernelLearner(kernel, ridge=chosen.ridge, precision=chosen.precision),
             method="label-solve",
-            kernel=kernel,
             data=data,
             settings=chosen,
             key=key,
@@ -140,9 +140,10 @@ class _Solve:
             raise NumericalError(f"the labels are not finite; {UNSTABLE}")
         if self._run:
             self._run.log(step=done, rank=rank)
+        initial = {"images": self._view.initial, "labels": self._labels}
         return Outcome(
-            images=self._view.initial,
-            labels=labels.astype(np.float32),
+            support=initial | {"labels": labels.astype(np.float32)},
+            initial=initial,
             view=self._view,
             step=done,
             steps=done,

@@ -12,7 +12,7 @@ from kernel_distill.estimates import Estimate, Work, estimate_work
 from kernel_distill.kernels import Kernel
 from kernel_distill.label_solve import _least_squares as least_squares
 from kernel_distill.label_solve._settings import Settings
-from kernel_distill.supports import check
+from kernel_distill.supports import check_kernel
 
 
 def estimate(kernel: Kernel, data: Dataset, **settings: Any) -> Estimate:
@@ -27,7 +27,7 @@ def estimate(kernel: Kernel, data: Dataset, **settings: Any) -> Estimate:
         InputError: as `distill`.
     """
     chosen = make_settings(Settings, settings)
-    size = check(kernel, data, chosen)
+    size = check_kernel(kernel, data, chosen)
     rows = min(chosen.block_size, len(data.train))
     work = Work(
         support=size,

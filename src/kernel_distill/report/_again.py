@@ -4,9 +4,9 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from kernel_distill.artefact import METHOD_NAMES, PACKAGES
+from kernel_distill.artefact import PACKAGES
 
-COMMANDS = tuple(METHOD_NAMES)
+COMMANDS = ("kip", "label-solve", "match")
 """Of the command line, those that make sets."""
 
 _VERSION = re.compile(r"[A-Za-z0-9._+!-]+")

@@ -164,7 +164,9 @@ def _figures(distilled: Distilled, measured: Mapping[str, Any]) -> Iterable[tupl
         ("validation accuracy", "validation_accuracy"),
     ):
         if (value := measured.get(key)) is not None:
-            yield name, f"{100 * value:.2f} %"
+            deviation = measured.get("test_deviation") if key == "test_accuracy" else None
+            spread = "" if deviation is None else f" ± {100 * deviation:.2f}"
+            yield name, f"{100 * value:.2f}{spread} %"
     rows: dict[str, Any] = {
         "images": len(distilled),
         "shape of an image": "x".join(map(str, distilled.images.shape[1:])),
@@ -183,6 +185,11 @@ def _figures(distilled: Distilled, measured: Mapping[str, Any]) -> Iterable[tupl
         "architecture": ", ".join(
             f"{each['name']} ({each.get('kernel', metadata.get('kernel'))})"
             for each in metadata.get("architectures", ())
+        ),
+        "network": " ".join(
+            str(metadata["network"][key])
+            for key in ("name", "width")
+            if metadata.get("network", {}).get(key) is not None
         ),
         "ridge": metadata.get("ridge"),
         "preprocessing": metadata.get("preprocessing", {}).get("name"),

@@ -25,7 +25,9 @@ from kernel_distill.transfer._model import State as State
 from kernel_distill.transfer._results import read_transfers as read_transfers
 from kernel_distill.transfer._results import save_transfer as save_transfer
 from kernel_distill.transfer._search import check_training as check_training
+from kernel_distill.transfer._search import first_sound as first_sound
 from kernel_distill.transfer._settings import TrainingSettings as TrainingSettings
+from kernel_distill.transfer._statistics import deviation as deviation
 from kernel_distill.transfer._statistics import per_cent as per_cent
 from kernel_distill.transfer._train import Trained as Trained
 from kernel_distill.transfer._train import train as train

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from kernel_distill._errors import InputError
 from kernel_distill.networks import Network
 
 
@@ -55,15 +56,38 @@ class Model:
         """The logits, and the rest of the state after it."""
         from flax import nnx
 
-        # flax has what it keeps, and changes in the call, belong to the present trace
-        module = nnx.merge(_graphs(self)[training], *jax.tree.map(lambda leaf: leaf, state))
+        module = self._at(state, training=training)
         logits = module(images)
         return logits, nnx.split(module, nnx.Param, ...)[2]
+
+    def features(
+        self, state: State, images: Float[Array, "n *shape"], *, training: bool
+    ) -> list[Float[Array, "n feature"]]:
+        """What goes into each layer with weights after the first; the last is what the readout
+        takes.
+
+        Raises:
+            InputError: the network is a user's own, and does not tell them.
+        """
+        module = self._at(state, training=training)
+        if not hasattr(module, "features"):
+            raise InputError(
+                "the module of a network whose features are wanted needs a method features(images "
+                "[n, *shape]), which gives a list of arrays [n, feature], the last of them what "
+                f"goes into the readout; that of {self.network.name} has none"
+            )
+        return module.features(images)
 
     def logits(
         self, state: State, images: Float[Array, "n *shape"] | Float[np.ndarray, "n *shape"]
     ) -> Float[Array, "n class"]:
         return self.apply(state, jnp.asarray(images), training=False)[0]
+
+    def _at(self, state: State, *, training: bool) -> Any:
+        from flax import nnx
+
+        # flax has what it keeps, and changes in the call, belong to the present trace
+        return nnx.merge(_graphs(self)[training], *jax.tree.map(lambda leaf: leaf, state))
 
     def _module(self, key: PRNGKeyArray) -> Any:
         return self.network.module(self.image_shape, num_classes=self.num_classes, key=key)

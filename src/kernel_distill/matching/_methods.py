@@ -1,0 +1,24 @@
+"""The methods by name."""
+
+from typing import Any
+
+from kernel_distill._errors import unknown_name
+from kernel_distill.matching._method import Method
+from kernel_distill.matching.distribution import Distribution
+from kernel_distill.matching.features import Features
+from kernel_distill.matching.parameter import Gradient
+
+_ALL: tuple[type[Method[Any]], ...] = (Gradient, Distribution, Features)
+METHODS = {each.name: each for each in _ALL}
+"""The names of methods, as the command line takes them, and what they are."""
+
+
+def method_named(name: str) -> type[Method[Any]]:
+    """The method of a name.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    if name not in METHODS:
+        raise unknown_name("method", name, METHODS)
+    return METHODS[name]

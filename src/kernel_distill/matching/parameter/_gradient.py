@@ -1,0 +1,138 @@
+"""Gradient matching: distilled images give networks the gradients that natural ones give them."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from kernel_distill._errors import InputError
+from kernel_distill.data import ClassBalanced, Dataset, augment
+from kernel_distill.matching._method import Found, Method, Support
+from kernel_distill.matching.parameter._descent import cross_entropy
+from kernel_distill.matching.parameter._distance import gradient_distance
+from kernel_distill.matching.parameter._gradient_settings import GradientSettings
+from kernel_distill.matching.parameter._student import Lesson, require_finite, student, turns
+from kernel_distill.transfer import Model, State
+
+
+class Gradient(Method[GradientSettings]):
+    """Images of each class are moved so that their gradient in a network's parameters comes near
+    that of natural images of the class.
+
+    The network is drawn at random and, where it serves several outer steps, trained on the
+    distilled images between them. With `augment`, natural and distilled images of a class are
+    changed by one and the same draw (differentiable siamese augmentation), and each of them by its
+    own where the network is trained. Batch normalisation, which a batch of one class would mislead,
+    goes by its running statistics.
+
+    Source: Zhao et al. 2021, "Dataset Condensation with Gradient Matching", algorithm 1; Zhao &
+    Bilen 2021, "Dataset Condensation with Differentiable Siamese Augmentation", algorithm 1.
+    """
+
+    name = "gradient"
+    settings_type = GradientSettings
+
+    def __init__(
+        self, model: Model, data: Dataset, settings: GradientSettings, key: PRNGKeyArray
+    ) -> None:
+        super().__init__(model, data, settings, key)
+        if settings.batch_size < data.num_classes:
+            raise InputError(
+                "gradient matching takes natural images of each class: batch_size must be "
+                f"{data.num_classes} or more; got {settings.batch_size}"
+            )
+        self._natural = ClassBalanced(data.train)
+        # a rest would go to other classes each time, and be compiled for
+        size = min(settings.batch_size, len(data.train))
+        self._batch_size = size // data.num_classes * data.num_classes
+
+    def memory(self, support: Support, *, key: PRNGKeyArray) -> State:
+        """A network."""
+        del support
+        return self.model.init(key)
+
+    def gradient(self, support: Support, memory: State, *, step: int, key: PRNGKeyArray) -> Found:
+        batch_key, augment_key = jax.random.split(key)
+        rows = self._natural.draw(batch_key, self._batch_size)
+        natural = self.data.train.labels[rows]
+        distilled = np.asarray(support["labels"]).argmax(axis=1)
+        images = support["images"]
+        loss, gradient = jnp.float32(0), jnp.zeros_like(images)
+        # one program for all classes, again and again: XLA's CPU compiler makes poor ones of
+        # convolutions within loops
+        for label in np.intersect1d(natural, distilled):
+            own = jnp.asarray(np.flatnonzero(distilled == label))
+            distance, slope = _of_class(
+                self.model,
+                self.settings.augment,
+                memory,
+                self.images[rows[natural == label]],
+                images[own],
+                jnp.int32(label),
+                jax.random.fold_in(augment_key, int(label)),
+            )
+            loss, gradient = loss + distance, gradient.at[own].set(slope)
+        return Found({"images": gradient}, memory, {"loss": loss})
+
+    def after(self, support: Support, memory: State, *, step: int, key: PRNGKeyArray) -> State:
+        """Trains the network, or draws the next.
+
+        Raises:
+            NumericalError: the training diverged.
+        """
+        if (step + 1) % self.settings.updates_a_network == 0:
+            return self.model.init(key)
+        settings = self.settings
+        lesson = Lesson(
+            images=support["images"],
+            labels=support["labels"],
+            rate=jnp.float32(settings.network_rate),
+        )
+        all_turns = turns(
+            len(support["images"]),
+            steps=settings.network_steps,
+            batch_size=settings.network_batch_size,
+            key=key,
+        )
+        training = student(self.model, settings.augment)
+        network = memory
+        for network in training.states(memory, lesson, all_turns):
+            pass
+        require_finite(
+            network,
+            training.states(memory, lesson, all_turns),
+            steps=settings.network_steps,
+            rate=settings.network_rate,
+            where=f"after outer step {step + 1}",
+        )
+        return network
+
+
+@functools.partial(jax.jit, static_argnames=("model", "names"))
+def _of_class(
+    model: Model,
+    names: tuple[str, ...],
+    state: State,
+    natural: Float[Array, "n *shape"],
+    distilled: Float[Array, "s *shape"],
+    label: Int[Array, ""],
+    key: PRNGKeyArray,
+) -> tuple[Float[Array, ""], Float[Array, "s *shape"]]:
+    """The distance of the gradients of images of a class, and its derivative in the distilled."""
+
+    def gradient(images: Float[Array, "n *shape"]) -> Any:
+        if names:
+            images = augment(key, images, names=names, siamese=True)
+        labels = jnp.tile(jax.nn.one_hot(label, model.num_classes), (len(images), 1))
+
+        def objective(parameters: Any) -> Float[Array, ""]:
+            logits, _ = model.apply(State(parameters, state.rest), images, training=False)
+            return cross_entropy(logits, labels - 1 / model.num_classes)
+
+        return jax.grad(objective)(state.parameters)
+
+    wanted = gradient(natural)
+    return jax.value_and_grad(lambda images: gradient_distance(gradient(images), wanted))(distilled)
