@@ -261,7 +261,8 @@ def test_dd_ranking_trains_on_it(write, torch, natural, distilled_of):
 def test_parquet(write, distilled, digits):
     import pyarrow.parquet as pq
 
-    path = write("parquet")
+    told = distilled.metadata | {"seed": [0, 3]}
+    path = write("parquet", kd.Distilled(distilled.images, distilled.labels, told))
     table = pq.read_table(path / "data" / "train-00000-of-00001.parquet")
     assert table.column_names == ["image", "label", "model_image", "soft_label"]
     np.testing.assert_array_equal(np.array(table["soft_label"].to_pylist()), distilled.labels)
@@ -273,7 +274,14 @@ def test_parquet(write, distilled, digits):
     header = yaml.safe_load(header)
     assert header["license"] == "cc-by-4.0"
     assert header["configs"][0]["data_files"] == [{"split": "train", "path": "data/train-*"}]
-    for part in ("Test accuracy", "87.50 %", "convnet (ntk)", "Kaynak", "@inproceedings"):
+    for part in (
+        "Test accuracy",
+        "87.50 %",
+        "convnet (ntk)",
+        "| random key | [0, 3] |",
+        "Kaynak",
+        "@inproceedings",
+    ):
         assert part in card
 
 
