@@ -206,8 +206,10 @@ def _figures(distilled: Distilled, measured: Mapping[str, Any]) -> Iterable[tupl
 
 def _settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a run from Python, which has no configuration file of the command line."""
-    names = ("architectures", "kernel", "ridge", "seed")
-    kept: dict[str, Any] = {name: metadata[name] for name in names if name in metadata}
+    names = ("architectures", "kernel", "ridge", "random_key")
+    # the numbers of a key are no seed of the command line's, though metadata call them so
+    known = {**metadata, "random_key": metadata.get("seed")}
+    kept: dict[str, Any] = {name: known[name] for name in names if known.get(name) is not None}
     if recipe := metadata.get("preprocessing", {}).get("recipe"):
         kept["data"] = {key: value for key, value in recipe.items() if key != "class_names"}
     return kept | metadata.get("settings", {})
