@@ -11,11 +11,13 @@ _FORM: Mapping[str, Any] = {
     "step": int | None,
     "dataset": {"name": str, "class_names": [str]},
     "architecture": {"name": str},
+    "network": {"name": str},
     "architectures": [{"name": str, "kernel": str}],
     "metrics": {
         "test_accuracy": _METRIC,
         "initial_test_accuracy": _METRIC,
         "validation_accuracy": _METRIC,
+        "test_deviation": _METRIC,
     },
     "preprocessing": {"recipe": {"preprocessing": str}},
     "settings": {},
