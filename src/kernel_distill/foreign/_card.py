@@ -80,9 +80,10 @@ def summary(content: Content) -> str:
         sentences.append(f"Kernel: {kernels}.")
     sentences.append(f"Preprocessing: {content.preprocessing.name}.")
     if (accuracy := content.accuracy) is not None:
-        sentences.append(
-            f"Test accuracy of kernel ridge regression on these images: {100 * accuracy:.2f} %."
-        )
+        learner = "kernel ridge regression on"
+        if "network" in metadata:
+            learner = f"{metadata['network']['name']} when it has learned from"
+        sentences.append(f"Test accuracy of {learner} these images: {100 * accuracy:.2f} %.")
     return " ".join(sentences)
 
 
@@ -92,7 +93,7 @@ def details(content: Content) -> list[tuple[str, str]]:
     rows = {
         "method": content.method,
         "step": metadata.get("step"),
-        "seed": metadata.get("seed"),
+        "random key": metadata.get("seed"),
         "ridge": metadata.get("ridge"),
         "label convention": metadata.get("label_convention"),
         "created": metadata.get("created"),

@@ -23,11 +23,11 @@ class Sequential(nnx.Sequential):
         """What goes into each dense layer, convolution or residual block after the first, in order:
         the last is what the readout takes. Of a network that is a readout alone, its input."""
         found = []
-        x = jnp.asarray(x)
+        out = jnp.asarray(x)
         for layer in self.layers:
             if _mixes(layer):
-                found.append(x.reshape(len(x), -1))
-            x = layer(x)
+                found.append(out.reshape(len(out), -1))
+            out = layer(out)
         return found[1:] or found
 
 

@@ -1,7 +1,6 @@
 """An outer step of neural feature regression."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,15 +43,14 @@ class Features(Method[FeaturesSettings]):
         batch_key, augment_key = jax.random.split(key)
         size = min(self.settings.batch_size, len(self.data.train))
         batch = self._batches.draw(batch_key, size)
-        learned = {name: support[name] for name in self.learning_rates()}
         with jax.enable_x64(True):
             loss, gradient = _loss_and_gradient(
                 self.model,
                 memory[self._drawn(step)].state,
-                learned,
                 support,
                 self.images[batch],
                 jnp.asarray(one_hot(self.data.train.labels[batch], self.data.num_classes)),
+                learned=tuple(self.learning_rates()),
                 ridge=self.settings.ridge,
                 augment_key=augment_key,
                 names=self.settings.augment,
@@ -76,15 +74,15 @@ class Features(Method[FeaturesSettings]):
         return int(jax.random.randint(key, (), 0, self.settings.pool, jnp.int32))
 
 
-@functools.partial(jax.jit, static_argnames=("model", "names"))
+@functools.partial(jax.jit, static_argnames=("model", "learned", "names"))
 def _loss_and_gradient(
     model: Model,
     state: State,
-    learned: Support,
     support: Support,
     natural: Float[Array, "t *shape"],
     natural_labels: Float[Array, "t class"],
     *,
+    learned: tuple[str, ...],
     ridge: float | Float[Array, ""],
     augment_key: PRNGKeyArray,
     names: tuple[str, ...],
@@ -98,17 +96,13 @@ def _loss_and_gradient(
 
     natural_features = features(natural)
 
-    def loss(learned: Support) -> Float[Array, ""]:
-        moved = support | learned
+    def loss(moved: Support) -> Float[Array, ""]:
+        now = support | moved
         return regression_loss(
-            features(moved["images"]),
-            moved["labels"],
-            natural_features,
-            natural_labels,
-            ridge=ridge,
+            features(now["images"]), now["labels"], natural_features, natural_labels, ridge=ridge
         )
 
-    return jax.value_and_grad(loss)(learned)
+    return jax.value_and_grad(loss)({name: support[name] for name in learned})
 
 
 def regression_loss(
