@@ -45,9 +45,10 @@ def check(data: Dataset, settings: Any) -> int:
         InputError: a class has fewer training images than asked for, or the training set has;
             images cannot be augmented; patience without validation images.
     """
-    if getattr(settings, "augment", ()) and len(data.image_shape) != 3:
+    names = getattr(settings, "augment", ()) or getattr(settings, "training_augment", None)
+    if names and len(data.image_shape) != 3:
         raise InputError(
-            f"augmentation ({', '.join(settings.augment)}) needs images [n, height, width, "
+            f"augmentation ({', '.join(names)}) needs images [n, height, width, "
             f"channel]; got rows of shape {data.image_shape}. Leave it out for tables."
         )
     if getattr(settings, "patience", None) is not None and not len(data.validation):

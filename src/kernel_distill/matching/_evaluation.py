@@ -41,12 +41,13 @@ def accuracies_of_training(
             seeds=networks,
         )
 
+    augment = settings.training_augment
     ranked = [
         TrainingSettings(
             loss="cross_entropy",
             factor=(factor,),
             steps=settings.training_steps,
-            augment=settings.augment,
+            augment=settings.augment if augment is None else augment,
         )
         for factor in _FACTORS
     ]

@@ -6,9 +6,10 @@ from kernel_distill._errors import unknown_name
 from kernel_distill.matching._method import Method
 from kernel_distill.matching.distribution import Distribution
 from kernel_distill.matching.features import Features
-from kernel_distill.matching.parameter import Gradient
+from kernel_distill.matching.parameter import Gradient, Trajectory
+from kernel_distill.matching.performance import Unrolled
 
-_ALL: tuple[type[Method[Any]], ...] = (Gradient, Distribution, Features)
+_ALL: tuple[type[Method[Any]], ...] = (Unrolled, Gradient, Trajectory, Distribution, Features)
 METHODS = {each.name: each for each in _ALL}
 """The names of methods, as the command line takes them, and what they are."""
 

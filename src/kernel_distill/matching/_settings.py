@@ -56,8 +56,7 @@ class MatchingSettings:
 
     augment: tuple[str, ...] = ()
     """What is done at random to natural and distilled images alike (differentiable siamese
-    augmentation), and when networks are trained to test them: flip, shift, rotate, crop, scale,
-    colour, cutout."""
+    augmentation): flip, shift, rotate, crop, scale, colour, cutout."""
 
     validations: int = 5
     """How often networks are trained on the distilled images as they are then, to choose the best
@@ -69,11 +68,17 @@ class MatchingSettings:
     training_steps: int = 300
     """Steps of each such training."""
 
+    training_augment: tuple[str, ...] | None = None
+    """What is done at random to the distilled images in these trainings; by default as augment."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "augment", tuple(self.augment))  # a list, from YAML or a user
         check_size(self)
         check_optimizer(self.optimizer, schedule=self.schedule)
-        check_augmentations(self.augment)
+        if self.training_augment is not None:
+            object.__setattr__(self, "training_augment", tuple(self.training_augment))
+        for names in (self.augment, self.training_augment or ()):
+            check_augmentations(names)
         if self.start not in (known := ("real", "herding", "noise")):
             raise unknown_name("start", self.start, known)
         check_positive(self, "batch_size", "test_networks", "training_steps")

@@ -30,6 +30,7 @@ from kernel_distill.transfer._settings import TrainingSettings as TrainingSettin
 from kernel_distill.transfer._statistics import deviation as deviation
 from kernel_distill.transfer._statistics import per_cent as per_cent
 from kernel_distill.transfer._train import Trained as Trained
+from kernel_distill.transfer._train import accuracy as accuracy
 from kernel_distill.transfer._train import train as train
 from kernel_distill.transfer._transfer import Transfer as Transfer
 from kernel_distill.transfer._transfer import transfer as transfer

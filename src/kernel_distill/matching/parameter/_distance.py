@@ -1,4 +1,4 @@
-"""How far the gradients of two losses in one network's parameters are apart."""
+"""How far apart two gradients are in the parameters of a network, and two trainings of it."""
 
 from typing import Any
 
@@ -43,3 +43,22 @@ def _root(x: Float[Array, "output"]) -> Float[Array, "output"]:
     """The square root, whose derivative is 0 at 0: a ReLU that is off for all images has none."""
     positive = x > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+
+
+def trajectory_distance(end: Any, start: Any, goal: Any) -> Float[Array, ""]:
+    """The squared distance of weights from a goal, in units of that of the start from it.
+
+    Args:
+        end: where a student has arrived: a tree of arrays.
+        start: where it came from.
+        goal: where the expert arrived, from the same start.
+
+    Source: Cazenavette et al. 2022, "Dataset Distillation by Matching Training Trajectories",
+    equation 2.
+    """
+    return _squared_distance(end, goal) / _squared_distance(start, goal)
+
+
+def _squared_distance(a: Any, b: Any) -> Float[Array, ""]:
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return sum((jnp.sum((x - y) ** 2) for x, y in pairs), jnp.float32(0))

@@ -14,7 +14,7 @@ from kernel_distill.matching._method import Found, Method, Support
 from kernel_distill.matching.parameter._descent import cross_entropy
 from kernel_distill.matching.parameter._distance import gradient_distance
 from kernel_distill.matching.parameter._gradient_settings import GradientSettings
-from kernel_distill.matching.parameter._student import Lesson, require_finite, student, turns
+from kernel_distill.matching.parameter._student import Lesson, student, trained, turns
 from kernel_distill.transfer import Model, State
 
 
@@ -67,12 +67,12 @@ class Gradient(Method[GradientSettings]):
             own = jnp.asarray(np.flatnonzero(distilled == label))
             distance, slope = _of_class(
                 self.model,
-                self.settings.augment,
                 memory,
-                self.images[rows[natural == label]],
                 images[own],
-                jnp.int32(label),
-                jax.random.fold_in(augment_key, int(label)),
+                self.images[rows[natural == label]],
+                label=jnp.int32(label),
+                key=jax.random.fold_in(augment_key, int(label)),
+                names=self.settings.augment,
             )
             loss, gradient = loss + distance, gradient.at[own].set(slope)
         return Found({"images": gradient}, memory, {"loss": loss})
@@ -97,29 +97,20 @@ class Gradient(Method[GradientSettings]):
             batch_size=settings.network_batch_size,
             key=key,
         )
-        training = student(self.model, settings.augment)
-        network = memory
-        for network in training.states(memory, lesson, all_turns):
-            pass
-        require_finite(
-            network,
-            training.states(memory, lesson, all_turns),
-            steps=settings.network_steps,
-            rate=settings.network_rate,
-            where=f"after outer step {step + 1}",
-        )
-        return network
+        steps = student(self.model, settings.augment)
+        return trained(steps, memory, lesson, all_turns, where=f"after outer step {step + 1}").final
 
 
 @functools.partial(jax.jit, static_argnames=("model", "names"))
 def _of_class(
     model: Model,
-    names: tuple[str, ...],
     state: State,
-    natural: Float[Array, "n *shape"],
     distilled: Float[Array, "s *shape"],
+    natural: Float[Array, "n *shape"],
+    *,
     label: Int[Array, ""],
     key: PRNGKeyArray,
+    names: tuple[str, ...],
 ) -> tuple[Float[Array, ""], Float[Array, "s *shape"]]:
     """The distance of the gradients of images of a class, and its derivative in the distilled."""
 

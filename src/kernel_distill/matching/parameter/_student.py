@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 import jax
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from kernel_distill._errors import NumericalError
 from kernel_distill.data import augment, numpy_generator
-from kernel_distill.matching._unroll import Unroll
+from kernel_distill.matching._unroll import Trajectory, Unroll
 from kernel_distill.matching.parameter._descent import descend
 from kernel_distill.transfer import Model, State
 
@@ -32,9 +32,8 @@ class Turn(NamedTuple):
     key: Key[Array, ""]
 
 
-@functools.cache  # compiled once for all trainings of a network
-def student(model: Model, names: tuple[str, ...]) -> Unroll:
-    """The steps of a training: step(state: State, lesson: Lesson, turn: Turn) -> State."""
+def student_step(model: Model, names: tuple[str, ...]) -> Callable[[State, Lesson, Turn], State]:
+    """A step of a training, with augmentations of these names."""
 
     def step(state: State, lesson: Lesson, turn: Turn) -> State:
         images, labels = lesson["images"][turn.rows], lesson["labels"][turn.rows]
@@ -42,7 +41,13 @@ def student(model: Model, names: tuple[str, ...]) -> Unroll:
             images = augment(turn.key, images, names=names)
         return descend(model, state, images, labels, rate=lesson["rate"])
 
-    return Unroll(step)
+    return step
+
+
+@functools.cache  # compiled once for all trainings of a network
+def student(model: Model, names: tuple[str, ...]) -> Unroll:
+    """The steps of a training, on the host."""
+    return Unroll(student_step(model, names))
 
 
 def turns(count: int, *, steps: int, batch_size: int, key: PRNGKeyArray) -> list[Turn]:
@@ -61,27 +66,33 @@ def turns(count: int, *, steps: int, batch_size: int, key: PRNGKeyArray) -> list
     return [Turn(jnp.asarray(each, jnp.int32), key) for each, key in zip(rows, keys, strict=False)]
 
 
-def require_finite(
-    final: State, states: Iterable[State], *, steps: int, rate: float, where: str
-) -> None:
-    """Raises NumericalError where a training ended in weights that are not finite.
+def trained(
+    steps: Unroll, initial: State, lesson: Lesson, all_turns: Sequence[Turn], *, where: str
+) -> Trajectory:
+    """A training, as far as it goes.
 
     Args:
-        final: after the last step.
-        states: after each step; they are looked at only where the last is not finite.
-        steps: their number.
-        rate: the learning rate.
-        where: what the training was for.
+        steps: from `student`.
+        initial: before the first step.
+        lesson: what is learned from.
+        all_turns: of each step.
+        where: what the training is for, in a message.
+
+    Raises:
+        NumericalError: it ended in weights that are not finite.
     """
-    if _finite(final):
-        return
-    number = next(number for number, state in enumerate(states, start=1) if not _finite(state))
+    found = steps.forward(initial, lesson, all_turns)
+    if finite(found.final):
+        return found
+    states = enumerate(steps.states(initial, lesson, all_turns), start=1)
+    number = next(number for number, state in states if not finite(state))
     raise NumericalError(
         f"{where}: training a network on the distilled images diverged at its step {number} of "
-        f"{steps}, with learning rate {rate:.3g}. Take a lower one, or a lower learning rate of "
-        "the images"
+        f"{len(all_turns)}, with learning rate {float(lesson['rate']):.3g}. Take a lower one, or a "
+        "lower learning rate of the images"
     )
 
 
-def _finite(tree: Any) -> bool:
+def finite(tree: Any) -> bool:
+    """Whether all numbers of a tree are."""
     return all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(tree))

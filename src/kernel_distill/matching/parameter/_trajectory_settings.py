@@ -23,8 +23,11 @@ class TrajectorySettings(MatchingSettings):
     experts: int = 10
     """How many there are. The paper takes 200."""
 
-    expert_epochs: int = 10
-    """How long each is trained; its weights are kept after every epoch. The paper takes 50."""
+    expert_milestones: int = 20
+    """How often the weights of each are kept on the way."""
+
+    milestone_steps: int = 50
+    """Steps of an expert from one milestone to the next. The paper takes an epoch."""
 
     expert_rate: float = 0.01
     """The learning rate of their gradient descent."""
@@ -32,11 +35,11 @@ class TrajectorySettings(MatchingSettings):
     expert_batch_size: int = 256
     """Natural images of a step of theirs."""
 
-    latest_start: int = 5
-    """The last epoch of an expert from which students start."""
+    latest_start: int = 10
+    """The last milestone of an expert from which students start."""
 
-    epochs_ahead: int = 2
-    """By how many epochs the expert is ahead where a student is to arrive."""
+    milestones_ahead: int = 2
+    """By how many milestones the expert is ahead where a student is to arrive."""
 
     student_steps: int = 20
     """Steps of a student on the distilled images."""
@@ -54,16 +57,16 @@ class TrajectorySettings(MatchingSettings):
         super().__post_init__()
         check_positive(
             self,
-            *("experts", "expert_epochs", "expert_batch_size", "epochs_ahead"),
-            *("student_steps", "student_batch_size"),
+            *("experts", "expert_milestones", "milestone_steps", "expert_batch_size"),
+            *("milestones_ahead", "student_steps", "student_batch_size"),
         )
         for name in ("expert_rate", "student_rate", "student_rate_rate"):
             if not 0 < (value := getattr(self, name)) < inf:
                 raise InputError(f"{name} must be positive and finite; got {value}")
-        if not 0 <= self.latest_start <= self.expert_epochs - self.epochs_ahead:
+        if not 0 <= self.latest_start <= self.expert_milestones - self.milestones_ahead:
             raise InputError(
-                "a student's expert goes on for epochs_ahead epochs from latest_start at most: "
-                "latest_start must be from 0 to expert_epochs - epochs_ahead; got "
-                f"latest_start={self.latest_start}, expert_epochs={self.expert_epochs}, "
-                f"epochs_ahead={self.epochs_ahead}"
+                "an expert goes on for milestones_ahead from where a student starts: latest_start "
+                "must be from 0 to expert_milestones - milestones_ahead; got "
+                f"latest_start={self.latest_start}, expert_milestones={self.expert_milestones}, "
+                f"milestones_ahead={self.milestones_ahead}"
             )

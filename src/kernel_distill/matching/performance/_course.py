@@ -1,0 +1,186 @@
+"""The distilled steps: what each does to a network, and the way back through all of them."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from kernel_distill._errors import NumericalError
+from kernel_distill.matching._products import as_products
+from kernel_distill.matching._unroll import Unroll
+from kernel_distill.transfer import Model, State
+
+Support = dict[str, Float[Array, "..."]]
+"""images [s, *shape], labels [s, class] (one-hot minus 1/C, or learned ones), rates
+[epoch, step] (see `positive`)."""
+
+Turn = tuple[Any, Any]  # the numbers of the epoch and of the distilled step
+
+
+def positive(raw: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """log(1 + e^r): the learning rate that a learned number r stands for."""
+    return jax.nn.softplus(raw)
+
+
+def raw(rate: float) -> float:
+    """The number whose `positive` is a rate."""
+    return float(rate + np.log(-np.expm1(-rate)))
+
+
+def cross_entropy(
+    logits: Float[Array, "n class"], labels: Float[Array, "n class"]
+) -> Float[Array, ""]:
+    """-sum over classes of (label + 1/C) log softmax, the mean over images.
+
+    Learned labels are taken as they are, be they distributions or not: Sucholutsky and Schonlau
+    2019.
+    """
+    weights = labels + 1 / labels.shape[1]
+    return -jnp.mean(jnp.sum(weights * jax.nn.log_softmax(logits), axis=1))
+
+
+def classification_loss(
+    model: Model, state: State, images: Float[Array, "n *shape"], classes: Int[Array, "n"]
+) -> Float[Array, ""]:
+    """The mean cross-entropy of a network's predictions."""
+    logits = jax.nn.log_softmax(model.logits(state, images))
+    return -jnp.mean(jnp.take_along_axis(logits, classes[:, None], axis=1))
+
+
+def learn(model: Model, state: State, support: Support, turn: Turn) -> State:
+    """A step of gradient descent on the images of a distilled step.
+
+    Source: Wang et al. 2018, algorithm 1, with the labels of Sucholutsky and Schonlau 2019.
+
+    Args:
+        model: of the network.
+        state: before the step.
+        support: of all steps.
+        turn: which epoch and which distilled step; it takes every S-th row from there.
+    """
+    epoch, number = turn
+    steps = support["rates"].shape[1]
+
+    def of_step(rows: Float[Array, "s *rest"]) -> Float[Array, "n *rest"]:
+        return rows.reshape(-1, steps, *rows.shape[1:])[:, number]
+
+    images, labels = of_step(support["images"]), of_step(support["labels"])
+
+    def objective(parameters: Any) -> tuple[Float[Array, ""], Any]:
+        logits, rest = model.apply(State(parameters, state.rest), images, training=True)
+        return cross_entropy(logits, labels), rest
+
+    gradient, rest = jax.grad(objective, has_aux=True)(state.parameters)
+    rate = positive(support["rates"][epoch, number])
+    moved = jax.tree.map(lambda weight, slope: weight - rate * slope, state.parameters, gradient)
+    return State(moved, rest)
+
+
+class Course:
+    """All distilled steps, for networks of one architecture.
+
+    Several networks go through them together (`jax.vmap`), on CPUs one after the other, where
+    convolutions of several networks together are slower than of each alone.
+
+    Attributes:
+        model: the architecture.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._together = jax.default_backend() != "cpu"
+        inner = model
+        if not self._together:
+            inner = Model(as_products(model.network), model.image_shape, model.num_classes)
+        step = functools.partial(learn, inner)
+        loss = jax.value_and_grad(functools.partial(classification_loss, model))
+        if self._together:
+            step = jax.vmap(step, in_axes=(0, None, None))
+            loss = jax.vmap(loss, in_axes=(0, None, None))
+        self._unroll, self._loss = Unroll(step), jax.jit(loss)
+
+    def finals(self, states: Sequence[State], support: Support) -> list[State]:
+        """Networks after the steps.
+
+        Raises:
+            NumericalError: a network diverged.
+        """
+        turns, ends = _turns(support), []
+        for group in self._groups(states):
+            end = self._unroll.forward(group, support, turns).final
+            self._require_finite(group, support, end)
+            ends.append(end)
+        if not self._together:
+            return ends
+        return [jax.tree.map(lambda leaf, i=i: leaf[i], ends[0]) for i in range(len(states))]
+
+    def gradient(
+        self,
+        states: Sequence[State],
+        support: Support,
+        images: Float[Array, "n *shape"],
+        classes: Int[Array, "n"],
+    ) -> tuple[Float[Array, ""], Support]:
+        """The loss on natural images after the steps, and its derivatives in the support.
+
+        Args:
+            states: of the networks before the steps; the means of theirs are returned.
+            support: what they learn from.
+            images: natural ones.
+            classes: theirs, as the networks should tell them.
+
+        Raises:
+            NumericalError: a network diverged.
+        """
+        found = []
+        for group in self._groups(states):
+            trajectory = self._unroll.forward(group, support, _turns(support))
+            losses, cotangent = self._loss(trajectory.final, images, classes)
+            if not np.isfinite(losses).all():
+                self._require_finite(group, support, (trajectory.final, losses))
+            found.append((jnp.sum(losses), self._unroll.backward(trajectory, cotangent)[1]))
+        return mean_of(found, count=len(states))
+
+    def _groups(self, states: Sequence[State]) -> Sequence[State]:
+        if not self._together:
+            return states
+        return [jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)]
+
+    def _require_finite(self, group: State, support: Support, end: Any) -> None:
+        """Raises NumericalError, which says from which step on, unless all of `end` is finite."""
+        if _finite(end):
+            return
+        turns = _turns(support)
+        after = self._unroll.states(group, support, turns)
+        # where only the loss is not finite, the last step has gone too far
+        epoch, step = next(
+            (turn for turn, state in zip(turns, after, strict=True) if not _finite(state)),
+            turns[-1],
+        )
+        rate = float(positive(support["rates"])[epoch, step])
+        raise NumericalError(
+            f"{self.model.network.name} diverges on the distilled images: it is not finite after "
+            f"step {step + 1} of {support['rates'].shape[1]} in epoch {epoch + 1}, whose learning "
+            f"rate is {rate:.3g}. Take a smaller inner_learning_rate, a smaller rate_learning_rate "
+            "(the rates are learned), or a smaller learning_rate of the images."
+        )
+
+
+def mean_of(trees: Sequence[Any], *, count: int) -> Any:
+    """The sum of trees over a count."""
+    return jax.tree.map(lambda *leaves: functools.reduce(jnp.add, leaves) / count, *trees)
+
+
+def _turns(support: Support) -> list[Turn]:
+    epochs, steps = support["rates"].shape
+    return [
+        (np.int32(epoch), np.int32(number)) for epoch in range(epochs) for number in range(steps)
+    ]
+
+
+def _finite(tree: Any) -> bool:
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))

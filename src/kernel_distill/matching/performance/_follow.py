@@ -1,0 +1,117 @@
+"""A network learns again from a distilled set as it was meant to."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from kernel_distill._errors import InputError
+from kernel_distill._files import PathLike
+from kernel_distill.artefact import Distilled
+from kernel_distill.data import Split
+from kernel_distill.evaluation import check_not_empty, check_preprocessing
+from kernel_distill.matching.performance._course import Course, raw
+from kernel_distill.matching.performance._initial import initial
+from kernel_distill.matching.performance._starts import fixed_again
+from kernel_distill.matching.performance._weights import fingerprint, read_weights
+from kernel_distill.networks import Network
+from kernel_distill.transfer import Model, State, accuracy
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Networks before and after the distilled steps.
+
+    Attributes:
+        model: the architecture.
+        before: the states that the steps began with.
+        states: those that they led to, of the same networks.
+    """
+
+    distilled: Distilled
+    model: Model
+    before: tuple[State, ...]
+    states: tuple[State, ...]
+
+    def accuracies(self, split: Split) -> Float[np.ndarray, "network"]:
+        """The fraction of images whose largest logit is their class, of each network.
+
+        Raises:
+            InputError: the split is empty, or preprocessed in another way than the distilled set.
+        """
+        check_not_empty(split)
+        check_preprocessing(self.distilled, split)
+        return np.array([accuracy(self.model, state, split) for state in self.states])
+
+
+def follow(
+    distilled: Distilled,
+    network: Network,
+    *,
+    key: PRNGKeyArray,
+    networks: int = 5,
+    weights: PathLike | None = None,
+) -> Followed:
+    """Takes the distilled steps of a set that `method="unrolled"` made, at their learned rates.
+
+    A network that the set was distilled for begins as it did then: at the fixed weights, which are
+    drawn again, at trained ones from a file, or at random ones. Any other begins at random weights.
+
+    Args:
+        distilled: the set, with the metadata that the run gave it.
+        network: what is to learn.
+        key: the randomness of random weights.
+        networks: how many begin at random weights; fixed ones are one network.
+        weights: the file of trained weights, where the set was distilled for such; all of the
+            networks in it learn, or the first, where the set is for fixed weights.
+
+    Raises:
+        InputError: the set does not say how to learn from it; the weights are not given, or others
+            than they were; the images do not fit the network.
+        NumericalError: a network diverged.
+    """
+    told = distilled.metadata.get("unrolled")
+    if told is None:
+        raise InputError(
+            "the distilled set must say in its metadata, under 'unrolled', in which steps networks "
+            "learn from it, and this one does not: train on it with `transfer` instead"
+        )
+    model = Model(network, distilled.images.shape[1:], distilled.labels.shape[1])
+    # compared as JSON gives it back
+    itself = Distilled(distilled.images, distilled.labels, network.to_metadata()).metadata
+    itself.pop("format_version")
+    known = next((each for each in told["networks"] if itself.items() <= each.items()), {})
+    if "weights" in known:
+        before = _trained(model, known, weights)
+    elif "key" in known:
+        before = (fixed_again(model, known),)
+    else:
+        initialiser = (known or told["networks"][0]).get("initialiser", "network")
+        before = tuple(
+            initial(model, each, initialiser=initialiser)
+            for each in jax.random.split(key, networks)
+        )
+    rates = np.array([[raw(rate) for rate in epoch] for epoch in told["learning_rates"]])
+    support = {
+        "images": jnp.asarray(distilled.images),
+        "labels": jnp.asarray(distilled.labels),
+        "rates": jnp.asarray(rates, jnp.float32),
+    }
+    return Followed(distilled, model, before, tuple(Course(model).finals(before, support)))
+
+
+def _trained(model: Model, known: dict[str, Any], weights: PathLike | None) -> tuple[State, ...]:
+    if weights is None:
+        raise InputError(
+            "the set was distilled for trained weights: give the file that they were saved in "
+            "(weights)"
+        )
+    states = read_weights(weights, model)
+    if fingerprint(states) != known["weights"]:
+        raise InputError(
+            f"the weights in {weights} are not those that the set was distilled for: give that file"
+        )
+    return states[:1] if known["initialisation"] == "fixed" else states
