@@ -16,8 +16,9 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,14 +77,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "learn_labels": True,
         **_FEW,
     },
-    "gradient": {"steps": 500, "batch_size": 320, "augment": _AUGMENT, **_FEW},
-    "trajectory": {"steps": 500, "learning_rate": 0.1, "augment": _AUGMENT, **_FEW},
-    "distribution": {"steps": 1000, "batch_size": 320, "augment": _AUGMENT, **_FEW},
+    "gradient": {"steps": 1500, "batch_size": 320, "learning_rate": 1.0, **_FEW},
+    "trajectory": {"steps": 1000, "learning_rate": 0.1, **_FEW},
+    "distribution": {"steps": 1500, "batch_size": 320, "augment": _AUGMENT, **_FEW},
     "features": {
-        "steps": 2500,
-        "batch_size": 256,
-        "learning_rate": 0.01,
-        "label_learning_rate": 0.003,
+        "steps": 4000,
+        "batch_size": 200,
+        "learning_rate": 0.02,
+        "label_learning_rate": 0.005,
         "pool_learning_rate": 1e-3,
         "schedule": "cosine",
         **_FEW,
@@ -189,13 +190,13 @@ def distil(method: str, data: kd.data.Dataset) -> kd.Distilled:
     if method in NATURAL:
         return kd.transfer.baseline(method, data, key=key, **budget)
     given = budget | SETTINGS[method]
-    run: Callable[..., Any]
     if method in KERNELS:
-        run, learner = KERNELS[method], kd.kernels.named(ARCHITECTURE).kernel("ntk")
-    else:
-        run, learner = kd.matching.distill, NETWORK
-        given["method"] = method
-    return run(learner, data, key=key, **given).distilled
+        kernel = kd.kernels.named(ARCHITECTURE).kernel("ntk")
+        return KERNELS[method](kernel, data, key=key, **given).distilled
+    with tempfile.TemporaryDirectory() as folder:
+        if method == "trajectory":  # its experts are trained anew
+            given["expert_folder"] = folder
+        return kd.matching.distill(NETWORK, data, method=method, key=key, **given).distilled
 
 
 def markdown(results: Sequence[dict[str, Any]]) -> str:
