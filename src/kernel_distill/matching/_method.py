@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill.data import Dataset, Split
-from kernel_distill.matching._evaluation import accuracies_of_training
+from kernel_distill.matching._evaluation import CROSS_ENTROPY, accuracies_of_training
 from kernel_distill.matching._settings import MatchingSettings
-from kernel_distill.transfer import Model
+from kernel_distill.transfer import Model, TrainingSettings
 
 Support = dict[str, Float[Array, "..."]]
 """What an outer step may move, by name: "images" [s, *shape], "labels" [s, class], and what a
@@ -43,6 +43,7 @@ class Method(ABC, Generic[SettingsType]):
     Attributes:
         name: of the method, as the command line takes it.
         settings_type: the dataclass of its settings.
+        training: how networks are trained to test it.
         model: the network, as a function of its parameters.
         data: what is distilled.
         settings: of the method.
@@ -52,6 +53,7 @@ class Method(ABC, Generic[SettingsType]):
 
     name: ClassVar[str]
     settings_type: ClassVar[type[MatchingSettings]]
+    training: ClassVar[TrainingSettings] = CROSS_ENTROPY
 
     def __init__(
         self, model: Model, data: Dataset, settings: SettingsType, key: PRNGKeyArray
@@ -115,7 +117,13 @@ class Method(ABC, Generic[SettingsType]):
             NumericalError: the trainings diverged.
         """
         return accuracies_of_training(
-            self.model, support, split, settings=self.settings, networks=networks, key=key
+            self.model,
+            support,
+            split,
+            settings=self.settings,
+            training=self.training,
+            networks=networks,
+            key=key,
         )
 
     def metadata(self, support: Support) -> dict[str, Any]:
