@@ -83,7 +83,9 @@ def follow(
     # compared as JSON gives it back
     itself = Distilled(distilled.images, distilled.labels, network.to_metadata()).metadata
     itself.pop("format_version")
-    known = next((each for each in told["networks"] if itself.items() <= each.items()), {})
+    known: dict[str, Any] = next(
+        (each for each in told["networks"] if itself.items() <= each.items()), {}
+    )
     if "weights" in known:
         before = _trained(model, known, weights)
     elif "key" in known:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill.transfer import Model, State
 
-INITIALISERS = ("network", "xavier")
+INITIALISERS = ("xavier", "network")
 
 
 @functools.partial(jax.jit, static_argnames=("model", "initialiser"))

@@ -40,9 +40,10 @@ class UnrolledSettings(MatchingSettings):
     initialisations: int = 4
     """Of random weights, how many an outer step draws; its gradient is the mean of theirs."""
 
-    initialiser: Literal["network", "xavier"] = "network"
-    """How untrained weights are drawn: as the network draws its own, or normal with variance
-    2 / (fan-in + fan-out), biases zero, as the paper does."""
+    initialiser: Literal["xavier", "network"] = "xavier"
+    """How untrained weights are drawn: normal with variance 2 / (fan-in + fan-out), biases zero, as
+    in the paper; or as the network draws its own. PyTorch's default, which most networks here have,
+    is so small in dense layers that the first of a few steps hardly moves them."""
 
     weights: str | None = None
     """A file of trained weights, from `matching.performance.pretrain`, to begin with in place of
@@ -54,7 +55,7 @@ class UnrolledSettings(MatchingSettings):
     """Names of further networks that the images are distilled for at the same time, with the width
     of the first where they have one."""
 
-    inner_learning_rate: float = 0.02
+    inner_learning_rate: float = 0.1
     """Of the distilled steps, before it is learned."""
 
     rate_learning_rate: float = 0.01

@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
@@ -83,7 +84,7 @@ def fixed_again(model: Model, metadata: dict[str, Any]) -> State:
     Raises:
         InputError: what is drawn today are other weights.
     """
-    data = np.asarray(metadata["key"], np.uint32)
+    data = jnp.asarray(metadata["key"], jnp.uint32)
     key = jax.random.wrap_key_data(data, impl=metadata["key_implementation"])
     state = initial(model, key, initialiser=metadata["initialiser"])
     found, expected = mean_square(state), metadata["mean_square"]

@@ -30,7 +30,8 @@ class Unrolled(Method[UnrolledSettings]):
     Raises:
         InputError: the size of the support is no multiple of the distilled steps, or smaller than
             the number of classes with labels that are not learned; the weights are not those of
-            the network; a class to mislead does not exist.
+            the network; a class to mislead does not exist;
+            an initialiser that does not go with the NTK parameterisation.
     """
 
     name = "unrolled"
@@ -45,7 +46,16 @@ class Unrolled(Method[UnrolledSettings]):
                 f"mislead takes two of the {data.num_classes} classes, counted from 0; got "
                 f"{settings.mislead}"
             )
-        width = {} if model.network.width is None else {"width": model.network.width}
+        if getattr(model.network, "parameterization", "standard") == "ntk" and (
+            settings.initialiser != "network"
+        ):
+            raise InputError(
+                "the weights of the NTK parameterisation are standard normal, and the network "
+                f"scales them itself; got initialiser={settings.initialiser!r}: take 'network'"
+            )
+        width: dict[str, Any] = (
+            {} if model.network.width is None else {"width": model.network.width}
+        )
         others = [
             Model(named(name, **width), model.image_shape, model.num_classes)
             for name in settings.others
@@ -91,7 +101,7 @@ class Unrolled(Method[UnrolledSettings]):
     def accuracies(
         self, support: Support, split: Split, *, networks: int, key: PRNGKeyArray
     ) -> Float[np.ndarray, "network"]:
-        """Of networks after the distilled steps: from the fixed weights, or from random ones that no
+        """Of networks after the distilled steps: from the fixed weights, or random ones that no
         step has seen. Where there are others, first those of the network, then those of each.
 
         Raises:

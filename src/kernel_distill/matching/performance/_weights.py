@@ -3,6 +3,7 @@
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -50,7 +51,8 @@ def pretrain(
         network,
         data.train.images,
         one_hot(data.train.labels, data.num_classes),
-        settings=TrainingSettings(loss="cross_entropy", steps=steps),
+        # of the largest stable rate, which the cross-entropy leaves behind as networks get surer
+        settings=TrainingSettings(loss="cross_entropy", factor=(0.1,), steps=steps),
         key=key,
         seeds=networks,
         report=report,
@@ -66,7 +68,8 @@ def save_weights(path: PathLike, states: tuple[State, ...]) -> None:
         StorageError: it could not be written.
     """
     buffer = io.BytesIO()
-    np.savez(buffer, **{_COUNT: np.array(len(states))}, **pack(states))
+    arrays: dict[str, Any] = {_COUNT: np.array(len(states)), **pack(states)}
+    np.savez(buffer, **arrays)
     write_atomically(path, buffer.getvalue())
 
 
