@@ -65,8 +65,9 @@ def distill(
     size = check(network, data, chosen)
     model = Model(network, data.image_shape, data.num_classes)
     method_key, run_key = jax.random.split(key)
+    learner = known(model, data, chosen, method_key)
+    learner.prepare(report)
     with held_signals() as held:
-        learner = known(model, data, chosen, method_key)
         process = _Matching(learner, size=size, key=run_key)
         outcome = go_on(process, run=run, report=report, held=held)
         held.raise_if_received()

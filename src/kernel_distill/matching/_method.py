@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from kernel_distill._settings import Report
 from kernel_distill.data import Dataset, Split
 from kernel_distill.matching._evaluation import CROSS_ENTROPY, accuracies_of_training
 from kernel_distill.matching._settings import MatchingSettings
@@ -60,6 +61,21 @@ class Method(ABC, Generic[SettingsType]):
     ) -> None:
         self.model, self.data, self.settings, self.key = model, data, settings, key
         self.images = jnp.asarray(data.train.images)
+
+    def prepare(self, report: Report | None) -> None:
+        """What has to be there before the first step, such as networks trained on natural images.
+
+        A run that goes on calls it too: what is there is not made again.
+
+        Args:
+            report: called as it goes on.
+
+        Raises:
+            InputError: what is there is of another network or other data.
+            NumericalError: a training diverged.
+            StorageError: a file could not be written.
+        """
+        del report
 
     def support(self, images: Float[Array, "s *shape"], labels: Float[Array, "s class"]) -> Support:
         """What there is before the first step.
