@@ -30,7 +30,7 @@ class Features(Method[FeaturesSettings]):
     settings_type = FeaturesSettings
     # learned labels are no distributions; the larger they are, the less of what a network says
     # before it is trained is left in the end
-    training = TrainingSettings(loss="mse", factor=(1.0, 0.3, 0.1), l2=(0.0,), label_scale=(4.0,))
+    training = TrainingSettings(loss="mse", factor=(1.0, 0.3, 0.1), l2=(0.0,), label_scale=(5.0,))
 
     def __init__(
         self, model: Model, data: Dataset, settings: FeaturesSettings, key: PRNGKeyArray
