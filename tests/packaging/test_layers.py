@@ -45,7 +45,7 @@ ALLOWED["kip"] = ALLOWED["label_solve"] = {
 }
 ALLOWED["transfer"] = {"data", "artefact", "kernels", "networks", "evaluation", "supports"}
 ALLOWED["matching"] = {
-    *("data", "artefact", "kernels", "networks", "transfer"),
+    *("data", "artefact", "kernels", "networks", "evaluation", "transfer"),
     *("results", "supports", "viewing", "outer_loop"),
 }
 ALLOWED["__init__"] = ALLOWED["cli"] = set(ALLOWED)
