@@ -1,5 +1,6 @@
 """What a support teaches: networks are trained on it, as for any other distilled set."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,19 +19,19 @@ CROSS_ENTROPY = TrainingSettings(loss="cross_entropy", factor=(0.1, 0.03, 0.01))
 def accuracies_of_training(
     model: Model,
     support: dict[str, Any],
-    split: Split,
+    splits: Sequence[Split],
     *,
     settings: MatchingSettings,
     training: TrainingSettings,
     networks: int,
     key: PRNGKeyArray,
-) -> Float[np.ndarray, "network"]:
-    """The accuracies on a split of networks that are trained on a support.
+) -> Float[np.ndarray, "split network"]:
+    """The accuracies on splits of networks that are trained on a support.
 
     Args:
         model: the network.
         support: "images" and "labels".
-        split: what they are tested on.
+        splits: what they are tested on, once they are trained.
         settings: how long they are trained, and how images are changed meanwhile.
         training: the rest. Its factors of the learning rate are tried in their order until no
             training diverges.
@@ -54,4 +55,5 @@ def accuracies_of_training(
     augment = settings.augment if settings.training_augment is None else settings.training_augment
     common = replace(training, steps=settings.training_steps, augment=augment)
     ranked = [replace(common, factor=(factor,)) for factor in training.factor]
-    return first_sound(ranked, trained).accuracies(split)
+    found = first_sound(ranked, trained)
+    return np.stack([found.accuracies(split) for split in splits])

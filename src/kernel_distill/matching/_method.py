@@ -1,6 +1,7 @@
 """What tells a method whose inner learner is a finite network from others; the rest is common."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import jax.numpy as jnp
@@ -125,9 +126,9 @@ class Method(ABC, Generic[SettingsType]):
         return memory
 
     def accuracies(
-        self, support: Support, split: Split, *, networks: int, key: PRNGKeyArray
-    ) -> Float[np.ndarray, "network"]:
-        """What the support teaches, as a fraction of a split, by each of several networks.
+        self, support: Support, splits: Sequence[Split], *, networks: int, key: PRNGKeyArray
+    ) -> Float[np.ndarray, "split network"]:
+        """What the support teaches, as a fraction of each split, by each of several networks.
 
         Raises:
             NumericalError: the trainings diverged.
@@ -135,7 +136,7 @@ class Method(ABC, Generic[SettingsType]):
         return accuracies_of_training(
             self.model,
             support,
-            split,
+            splits,
             settings=self.settings,
             training=self.training,
             networks=networks,
