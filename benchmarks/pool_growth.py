@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from simulated_pool import Costs, Simulated, simulate
 
+from kernel_distill._optimizers import make_optimizer
 from kernel_distill.distributed import Rows
 from kernel_distill.kernels import Kernel
-from kernel_distill._optimizers import make_optimizer
 from kernel_distill.kip._step import Update, step
 
 SUPPORTS = 10, 100, 500

@@ -61,9 +61,9 @@ def measure(columns: int, form: str) -> dict[str, Any]:
     tile = tile_memory(plain, TILE, SHAPE, "float32")
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # of what compiling took
     Path("/proc/self/clear_refs").write_text("5")
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     jax.block_until_ready(compiled(x1, x2))
-    peak = _resident("VmHWM") - before
+    peak = resident("VmHWM") - before
     results = 2 * 4 * ROWS * columns + x1.nbytes + x2.nbytes
     plan = compiled.memory_analysis()
     planned = plan.temp_size_in_bytes + plan.output_size_in_bytes - results
@@ -82,7 +82,7 @@ def _images(n: int) -> np.ndarray:
     return np.random.default_rng(n).normal(size=(n, *SHAPE)).astype(np.float32)
 
 
-def _resident(which: str) -> int:
+def resident(which: str) -> int:
     """Bytes; VmRSS: now, VmHWM: the most since it was forgotten."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(which)) * 1024

@@ -154,6 +154,18 @@ def test_a_folder_is_there_whole_or_not_at_all(tmp_path):
     assert [file.name for file in path.rglob("*")] == ["inner", "second"]
 
 
+def test_a_folder_by_another_name(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    for path in (".", tmp_path / "link", "../folder/"):
+        monkeypatch.chdir(tmp_path / "folder")  # each time another one
+        with folder_atomically(path) as folder:
+            (folder / "new").write_text(str(path))
+        assert (tmp_path / "folder" / "new").read_text() == str(path)
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["folder", "link"]
+        assert (tmp_path / "link").is_symlink()
+
+
 def test_the_folder_of_before_is_back_where_the_new_one_cannot_take_its_name(tmp_path, monkeypatch):
     path = tmp_path / "folder"
     path.mkdir()

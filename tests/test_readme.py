@@ -28,7 +28,7 @@ def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["tutorial", "own_data"])
+@pytest.mark.parametrize("page", ["tutorial", "own_data", "methods"])
 def test_python_of_the_site(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), flags=re.DOTALL

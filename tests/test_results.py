@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 import kernel_distill as kd
 from kernel_distill import results
 from kernel_distill.artefact import Run
-from kernel_distill.report import read_story
+from kernel_distill.report import read_page
 from kernel_distill.watchers import TensorBoard
 
 KERNEL = kd.kernels.FullyConnected(depth=1, w_std=1.5).kernel("nngp")
@@ -49,7 +49,7 @@ def written(request, tmp_path_factory):
 
 
 def steps_of_page(path):
-    return [frame.step for frame in read_story(path).sprites.frames]
+    return [frame.step for frame in read_page(path).stories[0].sprites.frames]
 
 
 def test_files(written):
@@ -84,7 +84,7 @@ def test_finished_run_that_goes_on_is_not_tested_again(written, monkeypatch):
     after = json.loads((path / "result.json").read_text())
     assert after == before | {"wall_seconds": after["wall_seconds"]}
     assert (path / "images.png").exists()
-    assert read_story(path).accuracy == result.test_accuracy
+    assert read_page(path).stories[0].accuracy == result.test_accuracy
     for name in ("test_accuracy", "initial_test_accuracy", "validation_accuracy"):
         assert getattr(again, name) == getattr(result, name)
 
@@ -137,7 +137,7 @@ def test_a_page_that_cannot_be_made_loses_nothing(written, tmp_path, monkeypatch
 
 def test_the_page_has_the_steps_that_are_kept(written):
     method, path, result, _ = written
-    story = read_story(path)
+    (story,) = read_page(path).stories
     frames = story.sprites.frames
     assert frames[story.result].step == result.distilled.metadata["step"]
     order = list(story.sprites.rows)

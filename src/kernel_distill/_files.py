@@ -101,7 +101,7 @@ def folder_atomically(path: PathLike) -> Iterator[Path]:
     and is whole until then.
 
     Args:
-        path: the folder; those above it are made.
+        path: the folder; those above it are made. Of a link, where that leads.
 
     Yields:
         An empty folder beside it.
@@ -109,7 +109,7 @@ def folder_atomically(path: PathLike) -> Iterator[Path]:
     Raises:
         StorageError: the disk is full, the folder cannot be written to, ...
     """
-    path = Path(path)
+    path = Path(path).resolve()  # ".", too, has then a name, and another beside it
     temporary, before = _beside(path), _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -154,6 +154,7 @@ class Result:
     Attributes:
         distilled: the distilled set, to save, evaluate or train on.
         initial: the support that it began with.
+        initial_natural: whether its images are natural ones, without noise.
         test_accuracy: of kernel ridge regression on the distilled set; of methods with networks
             their mean.
         initial_test_accuracy: of the same on the initial support.
@@ -166,6 +167,7 @@ class Result:
 
     distilled: Distilled
     initial: Distilled
+    initial_natural: bool
     test_accuracy: float
     initial_test_accuracy: float
     validation_accuracy: float | None
@@ -176,9 +178,7 @@ class Result:
     @property
     def initial_name(self) -> str:
         """What to call the initial support: "natural", or "initial" where some of it is noise."""
-        settings = self.initial.metadata["settings"]
-        natural = settings.get("start") != "noise" and not settings.get("corruption")
-        return "natural" if natural else "initial"
+        return "natural" if self.initial_natural else "initial"
 
 
 def finish(
@@ -226,6 +226,7 @@ def finish(
     result = Result(
         distilled=distilled(outcome.support, step=outcome.step, state=state, metrics=metrics),
         initial=distilled(outcome.initial, step=0, state="initial"),
+        initial_natural=outcome.view.natural,
         **metrics,
         steps=outcome.steps,
         seconds=outcome.seconds,

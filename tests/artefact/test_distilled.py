@@ -10,6 +10,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
+from kernel_distill import _archive
 from kernel_distill._errors import DamagedFileError, InputError
 from kernel_distill.artefact import Distilled, load
 
@@ -124,6 +125,23 @@ def test_arrays_that_are_no_distilled_set_are_refused(images, labels, message, m
         Distilled(images, labels, {})
 
 
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"dataset": "mnist"}, r"metadata\['dataset'\] must be an object; got 'mnist'"),
+        ({"dataset": {"class_names": [0, 1, 2]}}, r"\['class_names'\]\[0\] must be str; got 0"),
+        ({"step": "5"}, r"metadata\['step'\] must be int | None; got '5'"),
+        ({"metrics": {"test_accuracy": "0.5"}}, "must be float | int | None; got '0.5'"),
+        ({"architectures": {"name": "fc1"}}, r"must be a list; got \{'name': 'fc1'\}"),
+        ({"preprocessing": None}, "must be an object; got None"),
+    ],
+)
+def test_metadata_of_another_form_are_refused(metadata, message):
+    with pytest.raises(InputError, match=message.replace("|", r"\|")):
+        make(**metadata)
+    assert make(step=None, metrics={"test_accuracy": float("nan")}, mine=[1, "a"])
+
+
 def test_a_change_of_a_byte_is_refused_or_changes_nothing(tmp_path):
     whole = FIXTURE.read_bytes()
     expected = load(FIXTURE)
@@ -191,6 +209,17 @@ def test_pickled_objects_are_refused_and_not_run(tmp_path):
         with pytest.raises(InputError, match="pickled"):
             load(tmp_path / f"{name}.npz")
     assert not (tmp_path / "was run").exists()
+
+
+def test_what_swells_is_not_unpacked(tmp_path, monkeypatch):
+    arrays = {"images": np.zeros((64, 32, 32, 1), np.float32), "metadata": np.array("{}")}
+    np.savez_compressed(tmp_path / "a.npz", labels=np.zeros((64, 2), np.float32), **arrays)
+    monkeypatch.setattr(_archive, "LARGEST", 2**17)
+    with pytest.raises(InputError, match="must be at most 0 GiB"):
+        load(tmp_path / "a.npz")
+    # one that takes as much where it lies is none
+    Distilled(arrays["images"], np.ones((64, 2), np.float32)).save(tmp_path / "b.npz")
+    assert len(load(tmp_path / "b.npz")) == 64
 
 
 def test_files_that_are_something_else_are_refused_with_what_is_required(tmp_path):

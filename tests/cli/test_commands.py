@@ -254,6 +254,7 @@ def test_export_and_import(cli, kip_run, tmp_path):
         np.testing.assert_array_equal(kd.load(again).labels, own.labels)
         if form != "png":
             np.testing.assert_array_equal(kd.load(again).images, own.images)
+        assert kd.load(again).metadata["created"] == own.metadata["created"]
     assert "8 bits" in outcome.out  # what pictures do not hold
     refused = cli("export", path, "--format", "png", "--out", tmp_path / "parquet")
     assert refused.status == 1
@@ -276,6 +277,9 @@ def test_export_undoes_whitening(cli, own, tmp_path):
     refused = cli("export", lone, "--format", "png", "--out", tmp_path / "other")
     assert refused.status == 1
     assert "--dataset" in refused.err
+    # what is there is refused before the data are looked for
+    there = cli("export", lone, "--format", "png", "--out", tmp_path / "run png")
+    assert "exists: choose another --out" in there.err
 
 
 def test_every_format_is_explained(cli):

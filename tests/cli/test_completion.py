@@ -43,6 +43,8 @@ TABS = [
     ("import --preprocessing d", {"dc"}),
     ("transfer --optimizer m", {"momentum"}),
     ("evaluate ru", {"runs"}),
+    ("kip --dataset cifar", {"cifar10", "cifar100"}),
+    ("evaluate runs --dataset ru", {"runs"}),
     ("export runs --form", {"--format"}),
 ]
 
@@ -116,6 +118,8 @@ def test_fish(scripts, tmp_path, line, offered):
 
 @pytest.mark.slow
 def test_zsh(scripts, tmp_path):
+    (tmp_path / "runs").mkdir()
+
     def press_tab(line: str) -> str:
         return subprocess.run(
             [_program("zsh"), "-f", "-c", _ZSH, "zsh", scripts["zsh"], line],
@@ -131,6 +135,9 @@ def test_zsh(scripts, tmp_path):
     assert "--data-dir" in offered
     assert "--dataset" in offered
     assert "--kernel" not in offered
+    offered = press_tab("kernel-distill kip --dataset ")
+    for name in ("mnist", "cifar100", "runs"):
+        assert name in offered
 
 
 def _program(name: str) -> str:

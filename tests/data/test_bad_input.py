@@ -248,6 +248,10 @@ def test_folders(tmp_path):
     (tmp_path / "b" / "0.png").write_bytes(b"not an image")
     with pytest.raises(DamagedFileError, match=r"0\.png is no whole image"):
         data.load(tmp_path)
+    # what Pillow would start another program for
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "b" / "0.png", format="EPS")
+    with pytest.raises(DamagedFileError, match=r"0\.png is no whole image"):
+        data.load(tmp_path)
     save(tmp_path / "b" / "0.png", (64, 64))
     whole = (tmp_path / "b" / "0.png").read_bytes()
     (tmp_path / "b" / "0.png").write_bytes(whole[: len(whole) // 2])

@@ -94,6 +94,40 @@ def test_another_data_set(own):
         data.load_again(metadata_of(data.load(own)), dataset="digits")
 
 
+@pytest.fixture
+def no_downloads(monkeypatch):
+    """Any would fail the test: a network that is not there is looked for at length."""
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", None)
+
+
+@pytest.mark.usefixtures("no_downloads")
+@pytest.mark.parametrize(
+    ("recorded", "said"), [("digits 1", "mnist"), ("mnist 1.0.0", None), ("mnist 3.0.1", "cifar10")]
+)
+def test_another_data_set_is_refused_before_it_is_downloaded(recorded, said, tmp_path):
+    metadata = metadata_of(data.load("digits"))
+    metadata["dataset"]["name"] = recorded.split()[0]
+    metadata["preprocessing"]["recipe"]["data"] = recorded
+    with pytest.raises(InputError, match=rf"data was '{recorded}', is '(mnist|cifar10) 3\.0"):
+        data.load_again(metadata, dataset=said, data_dir=tmp_path)
+
+
+@pytest.mark.usefixtures("no_downloads")
+def test_what_is_known_before_a_download(own, tmp_path):
+    for name, shape in (("mnist", (28, 28, 1)), ("cifar100", (32, 32, 3)), ("food101", None)):
+        known = data.outline(name, data_dir=tmp_path)
+        assert (known.name, known.image_shape) == (name, shape)
+        assert known.num_classes == {"mnist": 10}.get(name, 100 if shape else 101)
+    resized = data.outline("imagenet_resized/32x32", data_dir=tmp_path)
+    assert (resized.name, resized.num_classes) == ("imagenet_resized/32x32", 1000)
+    assert data.outline("digits") is None
+    assert data.outline(own) is None
+    with pytest.raises(InputError, match="unknown data set"):
+        data.outline("mnits", data_dir=tmp_path)
+
+
 def test_own_file_that_has_gone(own):
     metadata = metadata_of(data.load(own))
     own.unlink()

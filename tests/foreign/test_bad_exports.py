@@ -1,8 +1,10 @@
 """Exports that are refused, or fail on the way, and altered ones."""
 
+import importlib.util
 import json
 import sys
 import zipfile
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -75,6 +77,14 @@ def test_libraries_that_are_not_there(distilled, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture
+def any_torch(monkeypatch):
+    """One that can be imported, for what is refused before it is needed."""
+    if importlib.util.find_spec("torch") is None:
+        monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+
+
+@pytest.mark.usefixtures("any_torch")
 def test_sets_that_a_format_cannot_hold(distilled, digits, natural, tmp_path, distilled_of):
     def refused(match, chosen, form, **settings):
         with pytest.raises(InputError, match=match):
@@ -82,8 +92,9 @@ def test_sets_that_a_format_cannot_hold(distilled, digits, natural, tmp_path, di
 
     dataset = digits.to_metadata()
     few = dataset | {"class_names": dataset["class_names"][:9]}
-    refused(r"ends in \.pt; got a", distilled, "dc")
     refused("10 classes; got 9 names", altered(distilled, dataset=few), "png")
+    twice = dataset | {"class_names": [*dataset["class_names"][:9], "0"]}
+    refused("must differ from each other", altered(distilled, dataset=twice), "tfds")
     refused("must tell what it was made from", altered(distilled, dataset={}), "png")
     refused("how the images were preprocessed", altered(distilled, preprocessing={}), "png")
     with pytest.raises(UnknownNameError, match="did you mean 'parquet'"):
@@ -106,6 +117,37 @@ def test_sets_that_a_format_cannot_hold(distilled, digits, natural, tmp_path, di
     for form in ("png", "parquet", "tfds"):
         refused(r"with 1 or 3 channels; this set has \[7, 7, 4\]", colours, form)
     assert not list(tmp_path.iterdir())
+
+
+def test_names_in_the_metadata_lead_nowhere(distilled, tmp_path):
+    name = "../../../a/../b"
+    others = altered(
+        distilled,
+        method=name,
+        dataset=distilled.metadata["dataset"] | {"name": name, "class_names": list("0123456/.8")},
+        architecture={"name": name},
+    )
+    (tmp_path / "1" / "2").mkdir(parents=True)
+    for form in ("npz-kip", "png", "parquet"):
+        foreign.write(others, tmp_path / "1" / "2" / form, format=form)
+        assert [file.name for file in tmp_path.iterdir()] == ["1"]
+        assert [file.name for file in (tmp_path / "1").iterdir()] == ["2"]
+
+
+def test_arrays_that_are_no_floats(distilled, digits, tmp_path):
+    path = tmp_path / "kip"
+    foreign.write(distilled, path, format="npz-kip")
+    (file,) = path.glob("*.npz")
+    numbers = np.ones(distilled.images.shape, np.int64)
+    for images, labels, match in (
+        (numbers, distilled.labels, "images must be floats;.*has int64"),
+        (distilled.images, distilled.labels.astype(np.int64), "labels must be floats;.*has int64"),
+        (distilled.images, np.arange(20), r"integers from 0 to 9 .*got labels\[10\] = 10"),
+        (distilled.images * np.nan, distilled.labels, "images must be finite.*has nan"),
+    ):
+        np.savez(file, images=images, labels=labels)
+        with pytest.raises(InputError, match=match):
+            foreign.read(path, digits)
 
 
 def with_export(path, **changed):
@@ -177,7 +219,7 @@ def test_labels_beside_pictures(distilled, digits, tmp_path):
         ([header, first, *rest[:-1]], InputError, "a row for each image"),
         ([header, first, first, *rest[:-1]], InputError, "a row for each image"),
         ([header, first.replace("0", "../../0", 1), *rest], InputError, "a row for each image"),
-        ([header, infinite, *rest], InputError, "labels must be finite; got inf"),
+        ([header, infinite, *rest], InputError, "labels must be finite.*has inf"),
     ):
         file.write_text("\n".join(lines))
         with pytest.raises(error, match=match):
@@ -211,9 +253,15 @@ def test_parquet_of_others(distilled, digits, tmp_path, monkeypatch):
         file.write_bytes(damaged)
         refused(DamagedFileError, "no whole Parquet file")
     file.write_bytes(whole)
-    monkeypatch.setattr("kernel_distill.foreign._held.LARGEST", 2**11)
+    monkeypatch.setattr("kernel_distill._archive.LARGEST", 2**11)
+    refused(InputError, "a distilled set must be at most")
+    # equal numbers in one row, which are packed small
+    pq.write_table(pa.table({"model_image": [[0.0] * 2**16], "soft_label": [[0.0]]}), file)
+    assert file.stat().st_size < 2**11
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile.iter_batches", None)  # none is unpacked
     refused(InputError, "a distilled set must be at most")
     monkeypatch.undo()
+    file.write_bytes(whole)
     (path / "metadata.json").unlink()
     for column, match in (
         (["a path.png"] * 20, "must hold PNG or JPEG in bytes"),

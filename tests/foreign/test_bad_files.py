@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kernel_distill import foreign
+from kernel_distill import _archive, foreign
 from kernel_distill._errors import DamagedFileError, InputError, UnknownNameError
-from kernel_distill.foreign import _held
 
 
 @pytest.fixture
@@ -55,6 +54,27 @@ def test_what_names_tell_is_held_to(digits, write):
         foreign.read(write(), digits, preprocessing="dc")
 
 
+def test_what_does_not_fit_is_refused_before_a_download(write, support, tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    def refused(path, match, dataset="mnist"):
+        with pytest.raises(InputError, match=match):
+            foreign.load_data(
+                path, dataset=dataset, preprocessing="standardise", data_dir=tmp_path / "none"
+            )
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", None)
+    refused(write(), r"must be \[n, 28, 28, 1\].*has \[20, 8, 8, 1\]")
+    refused(write("kip_cifar10_ConvNet_ssize20_nozca.npz"), "tells of the data set cifar10")
+    large = -np.ones((20, 28, 28, 1), np.float32)
+    refused(write(images=large, labels=np.arange(20)), "from 0 to 9, the 10 classes")
+    large = -np.ones((20, 32, 32, 3), np.float32)
+    refused(write(images=large), "each of the 100 classes", dataset="cifar100")
+    (tmp_path / "set" / "0").mkdir(parents=True)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "set" / "0" / "a.png")
+    refused(tmp_path / "set", "must be 28x28.*is 8x8")
+
+
 @pytest.mark.parametrize(
     ("changed", "match"),
     [
@@ -64,7 +84,8 @@ def test_what_names_tell_is_held_to(digits, write):
         ({"images": np.float32(1)}, r"has \[\]"),
         ({"images": -np.ones((21, 8, 8, 1))}, "number of rows.*21 and 20"),
         ({"images": -np.ones((20, 8, 8, 1), int)}, r"uint8 \(natural ones\) or floats.*int64"),
-        ({"images": np.full((20, 8, 8, 1), np.nan)}, "finite"),
+        ({"images": np.full((20, 8, 8, 1), np.nan)}, r"images must be finite.*a\.npz has nan at"),
+        ({"images": np.full((20, 8, 8, 1), -1e300)}, r"finite in float32.*has -1e\+300 at"),
         ({"images": np.ones((20, 8, 8, 1))}, "have negative numbers.*'none'"),
         ({"labels": np.arange(20)}, "from 0 to 9, the 10 classes.*has 10"),
         ({"labels": np.arange(20) % 10 - 1}, "from 0 to 9.*has -1"),
@@ -73,7 +94,7 @@ def test_what_names_tell_is_held_to(digits, write):
         ({"labels": np.arange(20) % 10 / 1}, r"integers \[n\] or floats \[n, class\].*float64"),
         ({"labels": np.array(["a"] * 20)}, r"integers \[n\] or floats"),
         ({"labels": np.int32(1)}, r"integers \[n\] or floats"),
-        ({"labels": np.full((20, 10), np.inf)}, "finite"),
+        ({"labels": np.full((20, 10), np.inf)}, r"labels must be finite.*a\.npz has inf at"),
         ({"images": np.ones((0, 8, 8, 1)), "labels": np.ones((0, 10))}, "at least one"),
     ],
 )
@@ -135,6 +156,20 @@ def test_damaged_files(digits, write):
         foreign.read(path, digits, preprocessing="standardise")
 
 
+def test_a_change_of_a_byte_is_refused_or_read(digits, write):
+    path = write()
+    whole = path.read_bytes()
+    # all of the directory at the end of the file, which says what is where, and some before it
+    for place in (*range(0, len(whole) - 300, 97), *range(len(whole) - 300, len(whole))):
+        altered = bytearray(whole)
+        altered[place] ^= 0x5A
+        path.write_bytes(altered)
+        try:
+            foreign.read(path, digits, preprocessing="standardise")
+        except (InputError, DamagedFileError):
+            continue
+
+
 def test_damaged_pt(digits, torch, tmp_path):
     path = tmp_path / "a.pt"
     torch.save({"data": [[torch.zeros(10, 1, 8, 8), torch.arange(10)]]}, path)
@@ -146,7 +181,7 @@ def test_damaged_pt(digits, torch, tmp_path):
 
 
 def test_what_is_too_large_is_not_unpacked(digits, support, tmp_path, monkeypatch):
-    monkeypatch.setattr(_held, "LARGEST", 2**20)
+    monkeypatch.setattr(_archive, "LARGEST", 2**20)
     path = tmp_path / "a.npz"
     np.savez_compressed(path, images=np.zeros((2**21,), np.uint8), labels=support[1])
     assert path.stat().st_size < 2**14
@@ -181,6 +216,9 @@ def test_images_of_another_size_are_not_decoded(digits, tmp_path):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", b""))
     refused(InputError, "must be 8x8.*is 8000x8000")
     path.write_bytes(b"no image")
+    refused(DamagedFileError, "no whole image")
+    # what Pillow would start another program for
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path, format="EPS")
     refused(DamagedFileError, "no whole image")
     Image.fromarray(np.zeros((8, 8), np.uint16)).save(path)
     refused(InputError, "8 bits a channel")

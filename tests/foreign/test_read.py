@@ -145,8 +145,10 @@ def test_pt_of_other_layouts(cifar10, torch, tmp_path):
         ({"images": images, "labels": labels}, "a dict of 'images', 'labels'"),
         ({"data": []}, "a dict of 'data'"),
         ({"data": [images]}, r"data\[0\], a Tensor"),
-        ({"data": [[images, [0] * 10]]}, "dense tensors; got list"),
-        ({"data": [[images.to_sparse(), labels]]}, "dense tensors; got Tensor"),
+        ({"data": [[images, [0] * 10]]}, "of real numbers; got list"),
+        ({"data": [[images.to_sparse(), labels]]}, r"got Tensor of torch.float32, torch\.sparse"),
+        ({"data": [[images.to("meta"), labels]]}, "float32, torch.strided, on meta"),
+        ({"data": [[torch.conj(images * 1j), labels]]}, "torch.complex64"),
     ):
         torch.save(content, path)
         with pytest.raises(kd.InputError, match=got):

@@ -165,6 +165,16 @@ def test_dc(write, torch, cifar10, distilled_of):
     np.testing.assert_allclose(again.images, in_classes(distilled)[0], atol=1e-5)
 
 
+def test_a_file_is_known_whatever_its_name(distilled, digits, torch, tmp_path):
+    for form in ("npz", "dc"):
+        foreign.write(distilled, tmp_path / form, format=form)
+    assert foreign.recognised(tmp_path / "dc")
+    assert not foreign.recognised(tmp_path / "npz")
+    np.testing.assert_array_equal(kd.load(tmp_path / "npz").images, distilled.images)
+    again = foreign.read(tmp_path / "dc", foreign.load_data(tmp_path / "dc"))
+    np.testing.assert_array_equal(again.images, in_classes(distilled)[0])
+
+
 def test_dc_bench(write, torch, natural, distilled_of):
     pixels, classes = natural.cifar10_images[:, 2::4, 2::4], natural.cifar10_labels
     for name, mean, std in (
@@ -251,7 +261,8 @@ def test_dd_ranking_trains_on_it(write, torch, natural, distilled_of):
 def test_parquet(write, distilled, digits):
     import pyarrow.parquet as pq
 
-    path = write("parquet")
+    told = distilled.metadata | {"seed": [0, 3]}
+    path = write("parquet", kd.Distilled(distilled.images, distilled.labels, told))
     table = pq.read_table(path / "data" / "train-00000-of-00001.parquet")
     assert table.column_names == ["image", "label", "model_image", "soft_label"]
     np.testing.assert_array_equal(np.array(table["soft_label"].to_pylist()), distilled.labels)
@@ -263,7 +274,14 @@ def test_parquet(write, distilled, digits):
     header = yaml.safe_load(header)
     assert header["license"] == "cc-by-4.0"
     assert header["configs"][0]["data_files"] == [{"split": "train", "path": "data/train-*"}]
-    for part in ("Test accuracy", "87.50 %", "convnet (ntk)", "Kaynak", "@inproceedings"):
+    for part in (
+        "Test accuracy",
+        "87.50 %",
+        "convnet (ntk)",
+        "| random key | [0, 3] |",
+        "Kaynak",
+        "@inproceedings",
+    ):
         assert part in card
 
 
@@ -286,6 +304,18 @@ def test_the_card_has_the_licence_of_the_source(write, natural, distilled_of, so
     identifier, said = licence
     assert yaml.safe_load(header)["license"] == identifier
     assert said in text.partition("## Licence of the source")[2]
+
+
+@pytest.mark.parametrize(
+    ("per_class", "category"), [(99, "n<1K"), (100, "1K<n<10K"), (1000, "10K<n<100K")]
+)
+def test_the_card_has_the_size(write, digits, per_class, category):
+    # the categories of huggingface/hub-docs, datasetcard.md
+    shown = np.zeros((10 * per_class, 8, 8, 1), np.float32)
+    labels = data.one_hot(np.arange(10 * per_class) % 10, 10)
+    known = {"dataset": digits.to_metadata(), "preprocessing": digits.preprocessing.to_metadata()}
+    card = (write("parquet", kd.Distilled(shown, labels, known)) / "README.md").read_text()
+    assert yaml.safe_load(card.split("---\n")[1])["size_categories"] == [category]
 
 
 @pytest.mark.parametrize(

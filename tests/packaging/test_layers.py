@@ -9,11 +9,12 @@ PACKAGE = Path(__file__).parents[2] / "src" / "kernel_distill"
 
 # what each part may import, besides the bottom and itself
 BOTTOM = {
-    *("_errors", "_files", "_settings", "_interrupt", "_hosts", "_memory", "_npz"),
+    *("_archive", "_errors", "_files", "_settings", "_interrupt", "_hosts", "_memory", "_npz"),
     "_tensorflow",
     "_optimizers",
 }
 ALLOWED: dict[str, set[str]] = {
+    "_archive": set(),
     "_errors": set(),
     "_files": set(),
     "_settings": set(),
@@ -44,7 +45,7 @@ ALLOWED["kip"] = ALLOWED["label_solve"] = {
 }
 ALLOWED["transfer"] = {"data", "artefact", "kernels", "networks", "evaluation", "supports"}
 ALLOWED["matching"] = {
-    *("data", "artefact", "kernels", "networks", "transfer"),
+    *("data", "artefact", "kernels", "networks", "evaluation", "transfer"),
     *("results", "supports", "viewing", "outer_loop"),
 }
 ALLOWED["__init__"] = ALLOWED["cli"] = set(ALLOWED)

@@ -14,7 +14,6 @@ from kernel_distill.report import (
     Table,
     is_page,
     read_page,
-    read_story,
     save_report,
     tell_alone,
 )
@@ -80,6 +79,9 @@ def test_a_run_from_python_shows_the_settings_of_its_method(written, page):
     story = written(config={"anything": 1}, settings={"batch_size": 77}).story
     _, parsed = page(story)
     assert story.settings["batch_size"] == "77"
+    # the numbers of a random key are no seed, to be compared with those of the command line
+    assert story.settings["random_key"] == "0, 3"
+    assert "seed" not in story.settings
     assert "anything" not in story.settings  # what a caller wrote there says nothing of the run
     assert parsed.texts["pre"][0].strip() == "pip install kernel-distill==0.1.0 jax==0.10.2"
 
@@ -99,7 +101,7 @@ def test_a_set_alone_has_nothing_before_it(written, page):
     assert [frame.step for frame in story.sprites.frames] == [10]
     assert alone(run, method="kip").sprites.frames[0].step is None
     path, parsed = page(story)
-    assert read_story(path) == story
+    assert read_page(path).stories == (story,)
     attributes = [attributes for _, attributes in parsed.elements]
     assert [each["data-when"] for each in attributes if "data-when" in each] == ["now"]
     (control,) = (each for each in attributes if each.get("class") == "control")
@@ -158,8 +160,6 @@ def test_a_table_is_read_back_too(written, page):
     held = read_page(path)
     assert (held.stories, held.table) == (stories, table)
     assert is_page(path)
-    with pytest.raises(DamagedFileError, match="it tells of 2"):
-        read_story(path)
     path.write_text("<html>")
     assert not is_page(path)
 
@@ -205,19 +205,19 @@ def test_hostile_names_stay_names(written, page):
         (tag, list(names)) for tag, names in calm.elements
     ]
     assert hostile.texts["h1"] == [HOSTILE[1]]
-    assert read_story(path).class_names == HOSTILE  # in JSON, half a pair has a form
+    assert read_page(path).stories[0].class_names == HOSTILE  # in JSON, half a pair has a form
 
 
 def test_a_page_is_read_back_as_it_was_told(written, page):
     story = written(23, (4, 4, 1)).story
     path, _ = page(story)
-    assert read_story(path) == story
-    assert read_story(path.parent) == story
+    assert read_page(path).stories == (story,)
+    assert read_page(path.parent).stories == (story,)
 
 
 def test_the_order_of_the_figures_stays(written, page):
     path, _ = page(written().story)
-    assert list(read_story(path).figures)[:2] == [
+    assert list(read_page(path).stories[0].figures)[:2] == [
         "test accuracy, distilled",
         "test accuracy, before",
     ]
@@ -230,6 +230,7 @@ def test_the_order_of_the_figures_stays(written, page):
         ('"result": 3', '"result": 17', "a frame or a class that is not there"),
         ('"unit": "step"', '"unit": 5', "is no str"),
         ('"config": ', '"confic": ', "other fields"),
+        ('"stories": [', '"stories": [], "s": [', "it tells of no run"),
         ('id="data"', 'id="date"', "no page of a run"),
     ],
 )
@@ -239,7 +240,7 @@ def test_a_page_that_is_not_whole_is_said_to_be(written, page, old, new, message
     assert old in text
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(DamagedFileError, match=message):
-        read_story(path)
+        read_page(path)
 
 
 def test_a_page_cut_short_or_of_a_later_version_is_refused(written, page):
@@ -247,11 +248,11 @@ def test_a_page_cut_short_or_of_a_later_version_is_refused(written, page):
     text = path.read_text()
     path.write_text(text.replace('"format_version": 1', '"format_version": 2'))
     with pytest.raises(InputError, match="Upgrade it"):
-        read_story(path)
+        read_page(path)
     path.write_text(text[: text.index('"frames"')])
     with pytest.raises(DamagedFileError, match="with --resume"):
-        read_story(path)
+        read_page(path)
     with pytest.raises(InputError, match="cannot read"):
-        read_story(path.parent / "nowhere.html")
+        read_page(path.parent / "nowhere.html")
     with pytest.raises(InputError, match="needs a run"):
         save_report(path, [])

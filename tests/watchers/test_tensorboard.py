@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -59,6 +60,52 @@ def test_all_of_a_run(tmp_path, shown, method):
     assert found.scalars["result/test_accuracy"] == {9: 0.75}
     assert found.scalars["result/initial_test_accuracy"] == {9: 0.5}
     assert "result/validation_accuracy" not in found.scalars
+
+
+def test_a_table_of_runs(tmp_path, method, monkeypatch):
+    """As TensorBoard's plugin of hyperparameters makes it."""
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.notf", ModuleType("notf"))
+    from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+    from tensorboard.context import RequestContext
+    from tensorboard.plugins.base_plugin import TBContext
+    from tensorboard.plugins.hparams import api_pb2, list_session_groups
+    from tensorboard.plugins.hparams.backend_context import Context
+
+    for name, settings in (("a", {"rate": 0.1, "flag": True}), ("b", {"rate": 0.2, "none": None})):
+        with Run.create(tmp_path / name, CONFIG | settings, watchers=[TensorBoard()]) as run:
+            method.begin(run)
+            method.go(run, range(3))
+            if name == "a":
+                run.save_result(RESULT)
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(tmp_path))
+    multiplexer.Reload()
+    context = Context(TBContext(data_provider=MultiplexerDataProvider(multiplexer, str(tmp_path))))
+    asked = RequestContext()
+    found = context.hparams_metadata(asked, "")
+    experiment = context.experiment_from_metadata(
+        asked, "", include_metrics=True, hparams_run_to_tag_to_content=found,
+        data_provider_hparams=[],
+    )  # fmt: skip
+    columns = {info.name for info in experiment.hparam_infos}
+    assert columns == {"command", "steps", "architecture", "note", "rate", "flag"}
+    assert "result/test_accuracy" in {info.name.tag for info in experiment.metric_infos}
+    request = api_pb2.ListSessionGroupsRequest(
+        slice_size=9,
+        # as its page asks for: of a run that goes on there is no end yet
+        allowed_statuses=[api_pb2.STATUS_SUCCESS, api_pb2.STATUS_UNKNOWN],
+        col_params=[{"metric": info.name} for info in experiment.metric_infos],
+    )
+    rows = list_session_groups.Handler(asked, context, "", request).run().session_groups
+    one, two = sorted(rows, key=lambda row: row.name)
+    assert (one.name, two.name) == ("a/tensorboard", "b/tensorboard")
+    assert one.hparams["rate"].number_value == 0.1
+    assert one.hparams["flag"].bool_value
+    assert one.hparams["architecture"].string_value == "fc1"
+    assert two.hparams["rate"].number_value == 0.2
+    measured = {each.name.tag: each.value for each in one.metric_values}
+    assert measured["result/test_accuracy"] == 0.75
+    assert "result/test_accuracy" not in {each.name.tag for each in two.metric_values}
 
 
 def test_nothing_comes_twice_where_a_run_goes_on(tmp_path, shown, method):

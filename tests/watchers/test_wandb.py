@@ -42,7 +42,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch):
     server, wandb = Server(), ModuleType("wandb")
-    wandb.__spec__ = importlib.machinery.ModuleSpec("wandb", None)
+    wandb.__spec__ = importlib.machinery.ModuleSpec("wandb", None, origin=__file__)
     wandb.init, wandb.Image = server.init, np.copy
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     return server
@@ -109,6 +109,14 @@ def test_no_network(tmp_path, server, monkeypatch, method):
 
 @pytest.mark.usefixtures("without_wandb")
 def test_not_installed():
+    with pytest.raises(MissingExtraError, match=r"pip install 'kernel-distill\[wandb\]'"):
+        WeightsAndBiases()
+
+
+def test_the_folder_of_its_name_is_not_it(tmp_path, monkeypatch):
+    (tmp_path / "wandb" / "offline-run-1").mkdir(parents=True)
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
     with pytest.raises(MissingExtraError, match=r"pip install 'kernel-distill\[wandb\]'"):
         WeightsAndBiases()
 

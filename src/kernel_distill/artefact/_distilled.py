@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from kernel_distill._archive import check_archive
 from kernel_distill._errors import DamagedFileError, InputError
 from kernel_distill._files import PathLike, write_atomically
 from kernel_distill.artefact import _json
+from kernel_distill.artefact._form import misformed
 
 FORMAT_VERSION = 1
 FILE_NAME = "distilled.npz"
@@ -33,7 +35,8 @@ class Distilled:
 
     Raises:
         InputError: the arrays are not float32, hold NaN or infinity, are empty, or differ in
-            their number of rows; the metadata have no JSON form.
+            their number of rows; the metadata have no JSON form, or what is relied on in them has
+            another type than it should.
     """
 
     images: Float[np.ndarray, "s *shape"]
@@ -52,6 +55,8 @@ class Distilled:
             raise InputError(f"metadata must be a dict; got {type(self.metadata).__name__}")
         metadata = {"format_version": FORMAT_VERSION, **self.metadata}
         object.__setattr__(self, "metadata", _json.plain(metadata))
+        if wrong := misformed(self.metadata):
+            raise InputError(f"{wrong}. Correct it, or leave it out.")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -105,7 +110,8 @@ def load(path: PathLike) -> Distilled:
 
     Raises:
         InputError: there is no such file; it holds pickled objects; it is no distilled data set;
-            it was written by a later version of this library.
+            it was written by a later version of this library; its arrays are packed, and larger
+            than a distilled set is.
         DamagedFileError: the file is truncated or was altered.
     """
     path = Path(path)
@@ -122,6 +128,7 @@ def load(path: PathLike) -> Distilled:
         raise InputError(
             f"cannot read {path}: {error.strerror}; give an .npz or a run's folder"
         ) from error
+    check_archive(path, own=True)
     arrays = _read_arrays(path, data)
     missing = [name for name in ("images", "labels", "metadata") if name not in arrays]
     if missing:

@@ -25,6 +25,11 @@ _PLACES: dict[Shell, tuple[str, str, str]] = {
 }
 
 
+# of the hundreds that TensorFlow Datasets knows, which it takes seconds to list, those on which
+# distillation is measured
+_DATASETS = ("digits", "mnist", "fashion_mnist", "svhn_cropped", "cifar10", "cifar100")
+
+
 @dataclass(frozen=True)
 class Completion:
     """Complete commands, options and their values with the Tab key.
@@ -67,7 +72,9 @@ def script(shell: Shell) -> str:
             action.choices = foreign.PREPROCESSINGS  # as no data set of ours is, too
         elif name in known:
             action.choices = known[name]
-        elif "PATH" in str(action.metavar) or name in ("dataset", "data_dir"):
+        elif name == "dataset":
+            action.complete = _dataset()
+        elif "PATH" in str(action.metavar) or name == "data_dir":
             action.complete = shtab.FILE
     return shtab.complete(parser, shell)
 
@@ -114,6 +121,22 @@ def _known_values() -> dict[str, Sequence[str]]:
         "augment": tuple(data.AUGMENTATIONS),
         "preprocessing": data.PREPROCESSINGS,
         "baselines": (*transfer.BASELINES, *transfer.NEAREST, "all", "none"),
+    }
+
+
+def _dataset() -> dict[str, Any]:
+    """In the form of shtab: the names of data sets, or a path."""
+    function, names = "_kernel_distill_dataset", " ".join(_DATASETS)
+    return {
+        "bash": function,
+        "zsh": function,
+        "fish": f"({function})",
+        "preamble": {
+            "bash": f'{function}() {{ compgen -W "{names}" -- "$1"; compgen -f -- "$1"; }}',
+            "zsh": f"{function}() {{ _alternative 'names:data set:({names})' 'files::_files' }}",
+            "fish": f"function {function}\n"
+            f"  string split ' ' '{names}'\n  __fish_complete_path (commandline -ct)\nend",
+        },
     }
 
 

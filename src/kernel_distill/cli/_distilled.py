@@ -25,14 +25,13 @@ class DistilledOptions:
     """Of files of others that do not tell, how their images are preprocessed: standardise, zca
     (KIP's), whiten (RFAD's), dc (DC's, DSA's and DM's own constants), or none."""
 
-    def open(self, path: Path, *, index: int = 0) -> tuple[Distilled, Dataset]:
+    def open(self, path: Path) -> tuple[Distilled, Dataset]:
         """The distilled set, and the data set with the same preprocessing.
 
         Says what was found in a file of others.
 
         Args:
             path: a run directory, a distilled .npz, or what `foreign.read` takes.
-            index: of several sets in a file of others, which one.
 
         Raises:
             InputError: the options contradict the file, or do not tell what it does not; or as
@@ -41,7 +40,7 @@ class DistilledOptions:
         if not holds_run(path) and (runs := sorted(filter(holds_run, path.glob("*/")))):
             raise InputError(f"{path} holds runs: name one of them, such as {runs[0]}")
         if foreign.recognised(path):
-            return self._of_others(path, index)
+            return self.open_others(path)
         distilled = load(path)
         _check_recipe(path, distilled)
         name = distilled.metadata["preprocessing"]["name"]
@@ -52,7 +51,16 @@ class DistilledOptions:
             )
         return distilled, _data_again(path, distilled, self.dataset, self.data_dir)
 
-    def _of_others(self, path: Path, index: int) -> tuple[Distilled, Dataset]:
+    def open_others(self, path: Path, *, index: int = 0) -> tuple[Distilled, Dataset]:
+        """The same of what `foreign.read` takes alone.
+
+        Args:
+            path: the file or folder.
+            index: of several sets in a file, which one.
+
+        Raises:
+            InputError: it is none of these; or as `foreign.load_data`, `foreign.read`.
+        """
         with waiting(f"loading and preprocessing the data of {path}"):
             dataset = foreign.load_data(
                 path,

@@ -7,6 +7,7 @@ from typing import Literal
 import tyro
 
 from kernel_distill import foreign
+from kernel_distill._errors import InputError
 from kernel_distill.artefact import load
 from kernel_distill.cli._distilled import WhitenedOptions
 from kernel_distill.cli._show import line
@@ -44,6 +45,12 @@ class Export:
     """Replace the file, or the folder of an earlier export, if it is there."""
 
     def run(self) -> None:
+        foreign.check_target(self.out, format=self.format, overwrite=self.overwrite)
+        if foreign.recognised(self.run_directory):
+            raise InputError(
+                f"{self.run_directory} is a set of another tool: import it first "
+                f"(kernel-distill import {self.run_directory} --out NAME.npz), and export that"
+            )
         distilled = load(self.run_directory)
         preprocessing = None
         if self.format != "npz":

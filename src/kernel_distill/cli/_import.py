@@ -6,7 +6,6 @@ from pathlib import Path
 
 import tyro
 
-from kernel_distill import foreign
 from kernel_distill._errors import InputError
 from kernel_distill.cli._distilled import DistilledOptions
 from kernel_distill.cli._show import line
@@ -40,15 +39,10 @@ class Import:
     """Replace the file if it is there."""
 
     def run(self) -> None:
-        if self.file.exists() and not foreign.recognised(self.file):
-            raise InputError(
-                f"{self.file} is not one of the files that are imported (import --help lists "
-                "them). Files of kernel-distill itself can be used as they are."
-            )
         if self.out.exists() and not self.overwrite:
             raise InputError(f"{self.out} exists: choose another --out, or give --overwrite")
-        distilled, _ = self.data.open(self.file, index=self.index)
-        # here, so that a file that is read twice is the same set
+        distilled, _ = self.data.open_others(self.file, index=self.index)
+        # here, so that a file that is read twice is the same set; an export tells of its run's
         created = {"created": datetime.now(UTC).isoformat(timespec="seconds")}
-        replace(distilled, metadata=distilled.metadata | created).save(self.out)
+        replace(distilled, metadata=created | distilled.metadata).save(self.out)
         line(f"{self.out}: {len(distilled)} images {list(distilled.images.shape[1:])}")

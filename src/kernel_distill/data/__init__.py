@@ -7,7 +7,9 @@ from kernel_distill.data._labels import LABEL_CONVENTION as LABEL_CONVENTION
 from kernel_distill.data._labels import one_hot as one_hot
 from kernel_distill.data._load import from_arrays as from_arrays
 from kernel_distill.data._load import load as load
+from kernel_distill.data._load import outline as outline
 from kernel_distill.data._load_again import load_again as load_again
+from kernel_distill.data._outline import Outline as Outline
 from kernel_distill.data._preprocessing import Preprocessing as Preprocessing
 from kernel_distill.data._sampling import ClassBalanced as ClassBalanced
 from kernel_distill.data._sampling import numpy_generator as numpy_generator
@@ -22,6 +24,7 @@ __all__ = [
     "PREPROCESSINGS",
     "ClassBalanced",
     "Dataset",
+    "Outline",
     "Preprocessing",
     "Settings",
     "Split",
@@ -32,4 +35,5 @@ __all__ = [
     "load_again",
     "numpy_generator",
     "one_hot",
+    "outline",
 ]

@@ -12,6 +12,7 @@ from kernel_distill.data._resize import resize
 from kernel_distill.data._source import Raw
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
+_FORMATS = ("PNG", "JPEG")  # for some others Pillow starts programs, whatever the file is called
 
 
 def read_folder(path: Path, *, image_size: int | None) -> Raw:
@@ -101,7 +102,7 @@ def _common_mode(files: list[Path], image_size: int | None) -> str:
     grey = True
     for file in files:
         try:
-            with Image.open(file) as image:
+            with Image.open(file, formats=_FORMATS) as image:
                 # a quarter turn in the EXIF data (tag 274) changes height and width
                 width, height = image.size
                 turned = image.getexif().get(274, 1) >= 5
@@ -125,7 +126,7 @@ def _image(file: Path, mode: str, image_size: int | None) -> np.ndarray:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(file) as opened:
+        with Image.open(file, formats=_FORMATS) as opened:
             image = ImageOps.exif_transpose(opened)
             if image.mode in ("I;16", "I"):  # 16 bits; convert("L") would cut them off
                 pixels = (np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8)

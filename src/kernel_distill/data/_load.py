@@ -14,13 +14,15 @@ from kernel_distill.data._digits import read_digits
 from kernel_distill.data._folder import read_folder
 from kernel_distill.data._holdout import hold_out, most_to_hold_out
 from kernel_distill.data._npz import read_npz
+from kernel_distill.data._outline import Outline
 from kernel_distill.data._preprocessing import Preprocessing
 from kernel_distill.data._resize import resize_all
 from kernel_distill.data._settings import WHITENINGS, Settings
 from kernel_distill.data._source import Raw, Source, checked
 from kernel_distill.data._split import Dataset, Split
-from kernel_distill.data._tfds import known_names, read_tfds
+from kernel_distill.data._tfds import known_names, outline_of_tfds, read_tfds
 
+_FILES = (".npz", ".csv")
 _VALIDATION_SHARE, _MOST_VALIDATION = 10, 5000
 _TEST_SHARE, _MOST_TEST = 5, 10000
 
@@ -136,12 +138,29 @@ def from_arrays(
     return _assemble(raw, settings)
 
 
+def outline(dataset: str | Path, *, data_dir: str | Path | None = None) -> Outline | None:
+    """What is known of a data set before it is downloaded; None of those that never are.
+
+    Args:
+        dataset, data_dir: as for `load`.
+
+    Raises:
+        UnknownNameError, InputError: it is no image classification set of TensorFlow Datasets.
+    """
+    folder = None if data_dir is None else str(data_dir)
+    if str(dataset) == "digits" or _path_of(dataset, data_dir=folder) is not None:
+        return None
+    return outline_of_tfds(str(dataset), data_dir=folder)
+
+
 def _read(dataset: str | Path, settings: Settings) -> Raw:
     name = str(dataset)
-    path = Path(name).expanduser()
     if name == "digits":
         return read_digits()
-    if path.suffix.lower() in (".npz", ".csv"):
+    path = _path_of(dataset, data_dir=settings.data_dir)
+    if path is None:
+        return read_tfds(name, data_dir=settings.data_dir, image_size=settings.image_size)
+    if path.suffix.lower() in _FILES:
         if not path.is_file():
             raise InputError(f"no such file: {path}. Check the path.")
         return read_npz(path) if path.suffix.lower() == ".npz" else read_csv(path)
@@ -150,12 +169,19 @@ def _read(dataset: str | Path, settings: Settings) -> Raw:
             f"a file of data must be an .npz or a .csv; got {path}. Save its arrays with "
             "numpy.savez_compressed(path, images=images, labels=labels)."
         )
-    written_as_path = isinstance(dataset, Path) or name.startswith((".", "/", "~"))
-    if path.is_dir() and (written_as_path or name not in known_names(data_dir=settings.data_dir)):
+    if path.is_dir():
         return read_folder(path, image_size=settings.image_size)
-    if written_as_path:
-        raise InputError(f"no such folder: {path}. Check the path.")
-    return read_tfds(name, data_dir=settings.data_dir, image_size=settings.image_size)
+    raise InputError(f"no such folder: {path}. Check the path.")
+
+
+def _path_of(dataset: str | Path, *, data_dir: str | None) -> Path | None:
+    """The file or folder that is meant; None: the name of a set of TensorFlow Datasets is."""
+    name = str(dataset)
+    path = Path(name).expanduser()
+    written_as_path = isinstance(dataset, Path) or name.startswith((".", "/", "~"))
+    if written_as_path or path.suffix.lower() in _FILES or path.is_file():
+        return path
+    return path if path.is_dir() and name not in known_names(data_dir=data_dir) else None
 
 
 def _assemble(raw: Raw, settings: Settings) -> Dataset:

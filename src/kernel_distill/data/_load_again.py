@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kernel_distill._errors import InputError, UnknownNameError
-from kernel_distill.data._load import load
+from kernel_distill.data._load import load, outline
 from kernel_distill.data._settings import WHITENINGS
 from kernel_distill.data._split import Dataset
 
@@ -47,6 +47,8 @@ def load_again(
             "the command line --dataset)"
         )
     try:
+        if known := outline(name, data_dir=data_dir):  # before it is downloaded
+            _refuse_other(known.name, recipe, {"data": f"{known.name} {known.version}"})
         loaded = load(name, data_dir=data_dir, **settings)
     except UnknownNameError as error:
         if dataset is not None:
@@ -55,12 +57,16 @@ def load_again(
             f"the set was distilled from {name!r}, which is no known data set: if it is a file or "
             "folder of your own, say where it is now, as dataset (on the command line --dataset)"
         ) from error
-    now = loaded.preprocessing.recipe
-    differing = [name for name in recipe if recipe[name] != now.get(name)]
+    _refuse_other(loaded.name, recipe, {**dict.fromkeys(recipe), **loaded.preprocessing.recipe})
+    return loaded
+
+
+def _refuse_other(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise `InputError` where the recipe of a data set differs from `now`, in what that knows."""
+    differing = [key for key in then if key in now and then[key] != now[key]]
     if differing:
         raise InputError(
-            f"{loaded.name} is not the data set that this was distilled from: "
-            + "; ".join(f"{name} was {recipe[name]!r}, is {now.get(name)!r}" for name in differing)
+            f"{name} is not the data set that this was distilled from: "
+            + "; ".join(f"{key} was {then[key]!r}, is {now[key]!r}" for key in differing)
             + ". Give the data of then, as dataset or data_dir."
         )
-    return loaded

@@ -12,6 +12,7 @@ import numpy as np
 from kernel_distill._errors import InputError, unknown_name
 from kernel_distill._tensorflow import import_tfds, quietly
 from kernel_distill.data._memory import require_memory
+from kernel_distill.data._outline import Outline
 from kernel_distill.data._resize import resize
 from kernel_distill.data._source import Raw
 
@@ -56,9 +57,8 @@ def read_tfds(name: str, *, data_dir: str | None, image_size: int | None) -> Raw
             f"data set {name!r} must have a split 'train'; got {sorted(builder.info.splits)}. "
             "Save its images and labels as an .npz instead."
         )
-    config = f"/{builder.builder_config.name}" if builder.builder_config else ""
     return Raw(
-        name=builder.name + config,
+        name=_full_name(builder),
         version=str(builder.version),
         train_images=images["train"],
         train_labels=labels["train"],
@@ -66,6 +66,29 @@ def read_tfds(name: str, *, data_dir: str | None, image_size: int | None) -> Raw
         test_labels=None if test_split is None else labels[test_split],
         class_names=builder.info.features[label_key].names,
         place=f"{name}: ",
+    )
+
+
+def outline_of_tfds(name: str, *, data_dir: str | None) -> Outline:
+    """What its builder tells of a set, without a download.
+
+    Args:
+        name, data_dir: as for `read_tfds`.
+
+    Raises:
+        UnknownNameError, InputError: as `read_tfds`.
+    """
+    with quietly():
+        tfds = import_tfds()
+        builder = _builder(tfds, name, _folder_of_sets(data_dir))
+        image_key, label_key = _keys(builder, name, tfds)
+        features = builder.info.features
+        shape = tuple(features[image_key].shape)
+    return Outline(
+        name=_full_name(builder),
+        version=str(builder.version),
+        image_shape=None if None in shape else shape,
+        class_names=tuple(features[label_key].names),
     )
 
 
@@ -87,6 +110,10 @@ def unknown_data_set(name: str, *, data_dir: str | None) -> InputError:
         hint="Any image classification set of TensorFlow Datasets is taken, a path to an .npz or "
         ".csv file, or to a folder with a folder a class (write ./NAME for one right here).",
     )
+
+
+def _full_name(builder: Any) -> str:
+    return builder.name + (f"/{builder.builder_config.name}" if builder.builder_config else "")
 
 
 def _folder_of_sets(data_dir: str | None) -> str | None:

@@ -8,4 +8,5 @@ from kernel_distill.foreign._read import load_data as load_data
 from kernel_distill.foreign._read import read as read
 from kernel_distill.foreign._recognise import recognised as recognised
 from kernel_distill.foreign._write import FORMATS as FORMATS
+from kernel_distill.foreign._write import check_target as check_target
 from kernel_distill.foreign._write import write as write

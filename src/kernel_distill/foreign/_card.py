@@ -93,7 +93,7 @@ def details(content: Content) -> list[tuple[str, str]]:
     rows = {
         "method": content.method,
         "step": metadata.get("step"),
-        "seed": metadata.get("seed"),
+        "random key": metadata.get("seed"),
         "ridge": metadata.get("ridge"),
         "label convention": metadata.get("label_convention"),
         "created": metadata.get("created"),

@@ -29,8 +29,8 @@ class Content:
         preprocessing: that its images went through.
 
     Raises:
-        InputError: the metadata lack what an export tells, or have fewer class names than the
-            labels have classes.
+        InputError: the metadata lack what an export tells, or have not as many different class
+            names as the labels have classes.
     """
 
     distilled: Distilled
@@ -42,6 +42,11 @@ class Content:
             raise InputError(
                 "to be exported, a distilled set must tell what it was made from: the metadata "
                 "need 'dataset' with 'name' and 'class_names'. The format npz asks for nothing."
+            )
+        if len(set(self.class_names)) < len(self.class_names):
+            raise InputError(
+                f"class names must differ from each other; got {self.class_names}. Correct the "
+                "metadata."
             )
         columns = self.distilled.labels.shape[1]
         if len(self.class_names) != columns:

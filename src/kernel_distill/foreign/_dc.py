@@ -14,7 +14,7 @@ from kernel_distill.foreign._held import Held
 from kernel_distill.foreign._names import Told, dc_dataset, dc_method, dc_name, kip_name
 from kernel_distill.foreign._npz import kip_npz
 from kernel_distill.foreign._scales import DC, DC_BENCH, Constants
-from kernel_distill.foreign._torch import SUFFIXES, array_of, pickled, unpickled
+from kernel_distill.foreign._torch import array_of, pickled, unpickled
 
 _LAYOUT = '{"data": [[images, labels], ...]}'
 _OWN = _MODEL, _SOFT = "model_images", "soft_labels"  # added here; their programs look away
@@ -75,13 +75,10 @@ def write_dc(content: Content, path: Path) -> tuple[str, ...]:
     `metadata`.
 
     Raises:
-        InputError: the set is a table, or the path does not end in .pt, by which it is known again.
-        MissingExtraError: torch is not installed.
+        InputError: the set is a table.
         StorageError: the file could not be written.
     """
     content.require_images("dc")
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"a file of dc is known by its name, which ends in .pt; got {path.name}")
     data, notes = _pt(content, form="dc", main=path.name, constants=DC)
     write_atomically(path, data)
     return notes
@@ -95,7 +92,6 @@ def write_dc_bench(content: Content, folder: Path) -> tuple[str, tuple[str, ...]
 
     Raises:
         InputError: the set is a table, or has not as many images of each class.
-        MissingExtraError: torch is not installed.
     """
     content.require_images("dc-bench")
     per_class = content.per_class("dc-bench")
@@ -143,7 +139,7 @@ def _pt(
         _SOFT: content.distilled.labels,
         _METADATA: content.describe(form=form, main=main, notes=notes, files=[main]),
     }
-    return pickled(value, form=form), notes
+    return pickled(value), notes
 
 
 def _kind(value: Any) -> str:

@@ -51,7 +51,6 @@ def write_dd_ranking(content: Content, folder: Path) -> tuple[str, tuple[str, ..
 
     Raises:
         InputError: the set is a table, or has not as many images of each class.
-        MissingExtraError: torch is not installed.
     """
     content.require_images("dd-ranking")
     content.per_class("dd-ranking")
@@ -64,5 +63,5 @@ def write_dd_ranking(content: Content, folder: Path) -> tuple[str, tuple[str, ..
         _NATURAL: channels_first(content.natural),
     }
     for name, tensor in tensors.items():
-        (folder / name).write_bytes(pickled(tensor, form="dd-ranking"))
+        (folder / name).write_bytes(pickled(tensor))
     return ".", (*notes, _LOSS)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kernel_distill._archive import leads_out
 from kernel_distill._errors import DamagedFileError, InputError
 from kernel_distill.artefact import FORMAT_VERSION
-from kernel_distill.foreign._held import leads_out
 
 FILE_NAME = "metadata.json"
 _MARK = b'"export": {'

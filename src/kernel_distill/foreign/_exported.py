@@ -8,6 +8,7 @@ import numpy as np
 from kernel_distill._errors import InputError
 from kernel_distill.artefact import Distilled
 from kernel_distill.data import LABEL_CONVENTION, Dataset, one_hot
+from kernel_distill.foreign._finite import finite
 from kernel_distill.foreign._held import Held
 from kernel_distill.foreign._labels import CLASSES
 
@@ -35,7 +36,7 @@ def restored(path: Path, held: Held, metadata: dict[str, Any], dataset: Dataset)
 
     Raises:
         InputError: the data set is another one, or was preprocessed otherwise; the arrays are not
-            of its shapes.
+            of its shapes, or not finite.
     """
     fingerprint = metadata["preprocessing"].get("fingerprint")
     if fingerprint != dataset.preprocessing.fingerprint:
@@ -71,5 +72,8 @@ def restored(path: Path, held: Held, metadata: dict[str, Any], dataset: Dataset)
     kept |= {"origin": origin}
     if written == CLASSES:
         kept |= {"label_convention": LABEL_CONVENTION}
-    with np.errstate(over="ignore"):  # infinity is refused, with its place, by `Distilled`
-        return Distilled(np.ascontiguousarray(images, np.float32), labels.astype(np.float32), kept)
+    images, labels = (
+        finite(images, name="images", path=path),
+        finite(labels, name="labels", path=path),
+    )
+    return Distilled(np.ascontiguousarray(images), labels, kept)

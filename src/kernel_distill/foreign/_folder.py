@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kernel_distill._archive import refuse_large
 from kernel_distill._errors import DamagedFileError, InputError
 from kernel_distill.artefact import contact_sheet
 from kernel_distill.foreign._content import Content
-from kernel_distill.foreign._held import Held, refuse_large
+from kernel_distill.foreign._held import Held
 from kernel_distill.foreign._pictures import CHANNELS, pixels, png, require_image_shape
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")

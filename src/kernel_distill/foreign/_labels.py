@@ -7,6 +7,7 @@ from jaxtyping import Float32, Shaped
 
 from kernel_distill._errors import InputError
 from kernel_distill.data import one_hot
+from kernel_distill.foreign._finite import finite
 
 CLASSES = "numbers of classes"
 PROBABILITIES = "rows that sum to 1"
@@ -34,8 +35,8 @@ def as_targets(
         The labels, and one of `CLASSES`, `PROBABILITIES`, `CENTRED`, `OTHER`.
 
     Raises:
-        InputError: another shape or type; classes that the data set does not have, or that have no
-            image.
+        InputError: another shape or type; not finite; classes that the data set does not have, or
+            that have no image.
     """
     if labels.ndim == 1 and labels.dtype.kind in "iu":
         _check_classes(labels, num_classes, path)
@@ -50,7 +51,8 @@ def as_targets(
             f"labels must have a column for each of the {num_classes} classes of the data set; "
             f"{path} has {labels.shape[1]}. Give the data set that it was distilled from."
         )
-    targets, sums = labels.astype(np.float32), labels.sum(axis=1, dtype=np.float64)
+    targets = finite(labels, name="labels", path=path)
+    sums = targets.sum(axis=1, dtype=np.float64)
     if (abs(sums - 1) < _NEAR).all():
         return targets - np.float32(1 / num_classes), PROBABILITIES
     return targets, CENTRED if (abs(sums) < _NEAR).all() else OTHER

@@ -14,6 +14,7 @@ _DATASETS = {
 }
 _METHODS = {"KIP": "kip", "LS": "label-solve"}
 _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
+_UNSAFE_ARCHITECTURE = re.compile(r"[^A-Za-z0-9-]+")  # convnet3-strided
 
 # google-research/kip: ConvNet_ssize100_zca_nol_noaug_ckpt1000.npz, of Label Solve
 # ConvNet_ssize100_zca.npz; in collections kip_cifar10_ may come first
@@ -88,6 +89,7 @@ def kip_name(told: Told) -> str:
     """
     names = {ours: theirs for theirs, ours in _ARCHITECTURES.items()}
     architecture = names.get(told.architecture or "", told.architecture)
+    architecture = _UNSAFE_ARCHITECTURE.sub("", architecture or "")
     name = f"{architecture}_ssize{told.support_size}_"
     name += "zca" if told.preprocessing == "zca" else "nozca"
     if told.method != "label-solve":

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kernel_distill._archive import check_archive
 from kernel_distill._errors import InputError
 from kernel_distill._npz import open_npz
 from kernel_distill.foreign._content import Content
-from kernel_distill.foreign._held import Held, check_archive
+from kernel_distill.foreign._held import Held
 from kernel_distill.foreign._names import Told, kip_name, told_by_name
 
 _RIDGE, _SCALE = "jit", "k"  # what RFAD writes beside images and labels

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from kernel_distill._archive import refuse_large
 from kernel_distill._errors import DamagedFileError, InputError
 from kernel_distill.foreign import _card as card
 from kernel_distill.foreign._content import Content
-from kernel_distill.foreign._held import Held, refuse_large
+from kernel_distill.foreign._held import Held
 from kernel_distill.foreign._pictures import CHANNELS, pixels, png, require_image_shape
 
 _FILE = "data/train-00000-of-00001.parquet"
 _BATCH = 16  # rows
+_BYTES = 4  # of a number
 _COLUMNS = ("image", "label", "model_image", "soft_label")
 
 
@@ -113,7 +115,7 @@ def _readme(content: Content) -> str:
         "license": licence.identifier,
         "task_categories": ["image-classification"],
         "tags": ["dataset-distillation", "kernel-distill", content.method],
-        "size_categories": ["n<1K" if len(content.distilled) < 1000 else "1K<n<10K"],
+        "size_categories": [_size_category(len(content.distilled))],
         "configs": [
             {
                 "config_name": "default",
@@ -145,6 +147,12 @@ def _readme(content: Content) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _size_category(size: int) -> str:
+    """As Hugging Face's cards have it."""
+    steps = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
+    return next((name for least, name in steps if size < least), "100K<n<1M")
+
+
 def _rows(header: str, rows: Any) -> str:
     lines = [f"| {header} | |", "|---|---|"]
     lines += [f"| {key} | {value} |".replace("\n", " ") for key, value in rows]
@@ -158,6 +166,7 @@ def _table(file: Path, columns: Sequence[str]) -> Any:
     try:
         with pq.ParquetFile(file) as opened:
             known = opened.schema_arrow.names
+            refuse_large(_BYTES * _most_numbers(opened.metadata), file)
             if set(columns) <= set(known):
                 # little by little: what a file says of its sizes need not be true
                 batches, size = [], 0
@@ -179,6 +188,16 @@ def _table(file: Path, columns: Sequence[str]) -> Any:
         f"a distilled set in Parquet must have the columns {' and '.join(columns)}; {file} has "
         f"{', '.join(known) or 'none'}. Save it again with these names."
     )
+
+
+def _most_numbers(metadata: Any) -> int:
+    """How many there are in the column that has most: a list of many equal ones is packed small."""
+    columns = [0] * metadata.num_columns
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for column in range(metadata.num_columns):
+            columns[column] += row_group.column(column).num_values
+    return max(columns, default=0)
 
 
 def _numbers(column: Any, shape: tuple[int, ...], path: Path) -> np.ndarray:

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from kernel_distill._errors import DamagedFileError, InputError
 
 CHANNELS = (1, 3)  # grey and RGB
+_FORMATS = ("PNG", "JPEG")  # for some others Pillow starts programs, whatever the file is called
 _EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 
@@ -43,7 +44,8 @@ def pixels(
 
     height, width, channel = image_shape
     try:
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+        opened = io.BytesIO(file) if isinstance(file, bytes) else file
+        with Image.open(opened, formats=_FORMATS) as image:
             if image.size != (width, height):
                 raise InputError(
                     f"images must be {height}x{width}, as those of the data set are; {place} is "

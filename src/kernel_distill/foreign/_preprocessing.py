@@ -11,6 +11,7 @@ from jaxtyping import Float32, Shaped
 from kernel_distill import data
 from kernel_distill._errors import InputError, unknown_name
 from kernel_distill.data import Dataset
+from kernel_distill.foreign._finite import finite
 from kernel_distill.foreign._names import Told
 from kernel_distill.foreign._scales import natural
 
@@ -55,7 +56,7 @@ def to_model(
     """The images as the data set's own are: natural ones preprocessed, DC's brought to its scale.
 
     Raises:
-        InputError: neither uint8 nor floats; floats that are natural images although a
+        InputError: neither uint8 nor finite floats; floats that are natural images although a
             preprocessing is named; "dc" of a data set whose constants are not known.
     """
     if images.dtype == np.uint8:
@@ -71,7 +72,5 @@ def to_model(
             f"{images.min():.3g} to {images.max():.3g}, as natural ones do. If they are in [0, 1], "
             "the preprocessing is 'none'."
         )
-    if name == "dc":
-        return dataset.preprocessing.apply(natural(images, dataset.name))
-    with np.errstate(over="ignore"):  # infinity is refused, with its place, by `Distilled`
-        return images.astype(np.float32)
+    images = finite(images, name="images", path=path)
+    return dataset.preprocessing.apply(natural(images, dataset.name)) if name == "dc" else images

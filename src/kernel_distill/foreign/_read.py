@@ -1,5 +1,6 @@
 """From a file of others to a distilled set that says what it is."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,14 @@ def load_data(
         data_dir: as for `data.load`.
 
     Raises:
-        InputError: the file's name does not tell, or tells otherwise; there is no such file; or as
-            `data.load`.
+        InputError: the file's name does not tell, or tells otherwise; there is no such file; it
+            does not fit a data set that would be downloaded; or as `data.load`.
         UnknownNameError: no such data set or preprocessing.
+        DamagedFileError, MissingExtraError: as `read`.
     """
     path = main_of(Path(path))
-    metadata = metadata_in(path, kind_of(path))
+    kind = kind_of(path)
+    metadata = metadata_in(path, kind)
     if metadata is not None:
         check_told(path, metadata, preprocessing)
         return data.load_again(metadata, dataset=dataset, data_dir=data_dir)
@@ -59,6 +62,12 @@ def load_data(
             f"{path} does not tell which data set it was distilled from. Say it as dataset (on the "
             "command line --dataset): cifar10, mnist, ..."
         )
+    known = data.outline(where, data_dir=data_dir)
+    if known is not None:  # what does not fit is refused before it is downloaded
+        _check_name(path, told, known.name)
+        if (shape := known.image_shape) is not None:
+            held = _fitted(path, kind, shape, known.class_names, index=0, own=False)
+            as_targets(held.labels, num_classes=known.num_classes, path=path)
     return data.load(where, data_dir=data_dir, preprocessing=setting_of(name))
 
 
@@ -101,12 +110,8 @@ def read(
         _check_dataset(path, told_by_name(path), dataset, name)
     else:
         check_told(path, metadata, preprocessing)
-    shape = dataset.image_shape
-    held = held_in(path, kind, image_shape=shape, index=index, own=metadata is not None)
-    held = replace(held, images=_channels_last(held.images, shape, path))
-    if kind == "folder" and held.labels.dtype.kind == "U":  # the names of its folders
-        labels = numbered(held.labels.tolist(), dataset.class_names, path)
-        held = replace(held, labels=labels)
+    shape, names, own = dataset.image_shape, dataset.class_names, metadata is not None
+    held = _fitted(path, kind, shape, names, index=index, own=own)
     if metadata is None:
         return _of_others(path, held, dataset, name=name, index=index)
     return restored(path, held, metadata, dataset)
@@ -122,6 +127,24 @@ def describe(distilled: Distilled) -> str:
         f"{metadata['dataset']['name']}, preprocessing {origin['preprocessing']}, labels written "
         f"as {origin['labels']}"
     )
+
+
+def _fitted(
+    path: Path,
+    kind: str,
+    shape: tuple[int, ...],
+    class_names: Sequence[str],
+    *,
+    index: int,
+    own: bool,
+) -> Held:
+    """What a file holds, images of the data set's shape, and its classes by number."""
+    held = held_in(path, kind, image_shape=shape, index=index, own=own)
+    held = replace(held, images=_channels_last(held.images, shape, path))
+    if kind == "folder" and held.labels.dtype.kind == "U":  # the names of its folders
+        labels = numbered(held.labels.tolist(), class_names, path)
+        held = replace(held, labels=labels)
+    return held
 
 
 def _of_others(path: Path, held: Held, dataset: Dataset, *, name: str, index: int) -> Distilled:
@@ -164,10 +187,14 @@ def _check_dataset(path: Path, told: Told, dataset: Dataset, name: str) -> None:
             f"with preprocessing={setting_of(name)!r}; this one has "
             f"{dataset.preprocessing.name!r}."
         )
-    published = not dataset.version.startswith("sha256:")  # else a user's own copy, of any name
-    if told.dataset is not None and published and dataset.name != told.dataset:
+    if not dataset.version.startswith("sha256:"):  # a user's own copy has any name
+        _check_name(path, told, dataset.name)
+
+
+def _check_name(path: Path, told: Told, dataset: str) -> None:
+    if told.dataset not in (None, dataset):
         raise InputError(
-            f"the name of {path.name} tells of the data set {told.dataset}; got {dataset.name}. "
+            f"the name of {path.name} tells of the data set {told.dataset}; got {dataset}. "
             "Give that one; or rename the file, if its name is wrong."
         )
 

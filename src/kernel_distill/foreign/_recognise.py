@@ -1,7 +1,7 @@
 """Whether a path is a distilled set of others, or one of this project's own."""
 
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from kernel_distill._errors import InputError
 from kernel_distill.artefact import holds_run
@@ -10,7 +10,9 @@ from kernel_distill.foreign._description import main_of
 from kernel_distill.foreign._folder import classes_of
 from kernel_distill.foreign._parquet import parquet_files
 from kernel_distill.foreign._tfds import is_tfds
-from kernel_distill.foreign._torch import SUFFIXES
+from kernel_distill.foreign._torch import PICKLE, SUFFIXES
+
+_OWN = "own"
 
 
 def recognised(path: str | Path) -> bool:
@@ -21,7 +23,7 @@ def recognised(path: str | Path) -> bool:
     Raises:
         InputError, DamagedFileError: the metadata.json of an export is not whole.
     """
-    return _kind(main_of(Path(path))) is not None
+    return _kind(main_of(Path(path))) not in (None, _OWN)
 
 
 def kind_of(path: Path) -> str:
@@ -31,22 +33,27 @@ def kind_of(path: Path) -> str:
         path: as `main_of` gives it.
 
     Raises:
-        InputError: there is no such file, or it is this project's own.
+        InputError: there is no such file, it is this project's own, or none of these.
     """
     if not path.exists():
         raise InputError(f"no such file: {path}. Check the path.")
     kind = _kind(path)
+    if kind == _OWN:
+        raise InputError(
+            f"{path} is of kernel-distill itself and needs no import: `evaluate`, `transfer` and "
+            "`export` take it as it is, and kernel_distill.load does."
+        )
     if kind is None:
         raise InputError(
             f"{path} is no distilled set of others: neither an .npz with images and labels, nor a "
             ".pt, nor a folder with a folder of PNG or JPEG images a class, of DD-Ranking, of "
-            "TensorFlow Datasets or of Parquet files. Files of kernel-distill itself are read by "
-            "kernel_distill.load."
+            "TensorFlow Datasets or of Parquet files. Choose another file."
         )
     return kind
 
 
 def _kind(path: Path) -> str | None:
+    """That of others, or `_OWN`; None of what is none of these."""
     if path.is_dir():
         return _kind_of_folder(path)
     if not path.is_file():
@@ -55,14 +62,17 @@ def _kind(path: Path) -> str | None:
         return "torch"
     try:
         with zipfile.ZipFile(path) as file:
-            return None if "metadata.npy" in file.namelist() else "npz"
-    except (zipfile.BadZipFile, OSError):
+            names = file.namelist()
+    except Exception:  # no zip file; with damaged bytes zipfile raises almost anything
         return None
+    if "metadata.npy" in names:
+        return _OWN
+    return "torch" if any(PurePosixPath(name).name == PICKLE for name in names) else "npz"
 
 
 def _kind_of_folder(path: Path) -> str | None:
     if holds_run(path) or (path / "distilled.npz").exists():
-        return None
+        return _OWN
     if is_dd_ranking(path):
         return "dd-ranking"
     if is_tfds(path):

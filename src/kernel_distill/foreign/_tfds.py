@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from kernel_distill._archive import refuse_large
 from kernel_distill._errors import DamagedFileError, InputError
 from kernel_distill._tensorflow import import_tfds, quietly
 from kernel_distill.foreign import _card as card
 from kernel_distill.foreign._content import Content
-from kernel_distill.foreign._held import Held, refuse_large
+from kernel_distill.foreign._held import Held
 from kernel_distill.foreign._pictures import CHANNELS, pixels, require_image_shape
 
 _VERSION = "1.0.0"

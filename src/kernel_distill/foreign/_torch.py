@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from kernel_distill._archive import check_archive, refuse_large
 from kernel_distill._errors import DamagedFileError, InputError, MissingExtraError
-from kernel_distill.foreign._held import check_archive, refuse_large
 
 SUFFIXES = (".pt", ".pth")
+PICKLE = "data.pkl"  # the member of its archives, by which they are known under any name
 
 
 class _Nothing:
@@ -87,17 +88,13 @@ def unpickled(path: Path, *, layout: str) -> Any:
         ) from error
 
 
-def pickled(value: Any, *, form: str) -> bytes:
+def pickled(value: Any) -> bytes:
     """The bytes of a file of torch.save; arrays in `value`, at any depth, become tensors.
 
     Args:
         value: arrays, texts, lists and dicts of such.
-        form: the format's name, for messages.
-
-    Raises:
-        MissingExtraError: torch is not installed.
     """
-    torch = import_torch(f"the format {form} needs")
+    import torch
 
     def tensors(value: Any) -> Any:
         if isinstance(value, np.ndarray):
@@ -119,10 +116,20 @@ def array_of(tensor: Any, path: Path) -> Shaped[np.ndarray, "..."]:
     """
     import torch
 
-    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+    if (
+        not isinstance(tensor, torch.Tensor)
+        or tensor.layout != torch.strided
+        or tensor.device.type != "cpu"  # "meta": numbers that are not there
+        or tensor.is_nested
+        or tensor.is_quantized
+        or tensor.is_complex()
+    ):
+        got = type(tensor).__name__
+        if isinstance(tensor, torch.Tensor):
+            got += f" of {tensor.dtype}, {tensor.layout}, on {tensor.device}"
         raise InputError(
-            f"images and labels of {path} must be dense tensors; got {type(tensor).__name__}. "
-            "Save them as such."
+            f"images and labels of {path} must be dense tensors of real numbers; got {got}. Save "
+            "them as such."
         )
     # a view of one number may claim any shape
     refuse_large(tensor.numel() * tensor.element_size(), path)

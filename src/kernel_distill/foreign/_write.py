@@ -15,11 +15,12 @@ from kernel_distill.foreign._folder import write_folder
 from kernel_distill.foreign._npz import write_kip
 from kernel_distill.foreign._parquet import write_parquet
 from kernel_distill.foreign._tfds import write_tfds
+from kernel_distill.foreign._torch import import_torch
 
 Notes = tuple[str, ...]
 
 FILES: dict[str, Callable[[Content, Path], Notes]] = {"dc": write_dc}
-"""Formats of one file that says itself what it is, and what writes it."""
+"""Formats of one file that says itself what it is, whatever its name, and what writes it."""
 
 FOLDERS: dict[str, Callable[[Content, Path], tuple[str, Notes]]] = {
     "npz-kip": write_kip,
@@ -32,6 +33,9 @@ FOLDERS: dict[str, Callable[[Content, Path], tuple[str, Notes]]] = {
 """Formats of a folder, and what writes into an empty one; gives the path in it to be read again."""
 
 FORMATS = ("npz", *FILES, *FOLDERS)
+
+OF_TORCH = ("dc", "dc-bench", "dd-ranking")
+"""Formats that are written with torch, an extra."""
 
 
 def write(
@@ -77,9 +81,7 @@ def write(
         StorageError: it could not be written; what was there before is whole.
     """
     path = Path(path)
-    if format not in FORMATS:
-        raise unknown_name("format", format, FORMATS)
-    _check_target(path, is_folder=format in FOLDERS, overwrite=overwrite)
+    check_target(path, format=format, overwrite=overwrite)
     if format == "npz":
         distilled.save(path)
         return ()
@@ -104,9 +106,23 @@ def _preprocessing(distilled: Distilled) -> Preprocessing:
     return Preprocessing.from_metadata(distilled.metadata["preprocessing"])
 
 
-def _check_target(path: Path, *, is_folder: bool, overwrite: bool) -> None:
+def check_target(path: str | Path, *, format: str, overwrite: bool = False) -> None:
+    """Raise all that `write` does which is known before there is a set, as loading may take long.
+
+    Args:
+        path, format, overwrite: as for `write`.
+
+    Raises:
+        UnknownNameError, InputError, MissingExtraError: as `write`.
+    """
+    path = Path(path)
+    if format not in FORMATS:
+        raise unknown_name("format", format, FORMATS)
+    if format in OF_TORCH:
+        import_torch(f"the format {format} needs")
     if not path.exists():
         return
+    is_folder = format in FOLDERS
     if not overwrite:
         raise InputError(f"{path} exists: choose another --out, or give --overwrite")
     if path.is_dir() != is_folder:

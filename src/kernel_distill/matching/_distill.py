@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from kernel_distill import supports
 from kernel_distill._errors import NumericalError
@@ -65,8 +65,9 @@ def distill(
     size = check(network, data, chosen)
     model = Model(network, data.image_shape, data.num_classes)
     method_key, run_key = jax.random.split(key)
+    learner = known(model, data, chosen, method_key)
+    learner.prepare(report)
     with held_signals() as held:
-        learner = known(model, data, chosen, method_key)
         process = _Matching(learner, size=size, key=run_key)
         outcome = go_on(process, run=run, report=report, held=held)
         held.raise_if_received()
@@ -111,19 +112,23 @@ class NetworkLearner(Learner):
         return {"network": network, **self._method.metadata(_on_device(support))}
 
     def measured(self, outcome: Outcome, data: Dataset) -> dict[str, Any]:
-        accuracies = functools.partial(self._accuracies, outcome.support)
-        test = accuracies(data.test)
-        validation = accuracies(data.validation).mean() if len(data.validation) else None
+        splits = [data.test, data.validation] if len(data.validation) else [data.test]
+        test, *validation = self._accuracies(outcome.support, splits)
+        (initial,) = self._accuracies(outcome.initial, [data.test])
         return {
             "test_accuracy": float(test.mean()),
-            "initial_test_accuracy": float(self._accuracies(outcome.initial, data.test).mean()),
-            "validation_accuracy": None if validation is None else float(validation),
+            "initial_test_accuracy": float(initial.mean()),
+            "validation_accuracy": float(validation[0].mean()) if validation else None,
             "test_deviation": deviation(test),
         }
 
-    def _accuracies(self, support: Mapping[str, np.ndarray], split: Split) -> np.ndarray:
+    def _accuracies(
+        self, support: Mapping[str, np.ndarray], splits: Sequence[Split]
+    ) -> Float[np.ndarray, "split network"]:
         networks = self._method.settings.test_networks
-        return self._method.accuracies(_on_device(support), split, networks=networks, key=self._key)
+        return self._method.accuracies(
+            _on_device(support), splits, networks=networks, key=self._key
+        )
 
 
 class _Matching(Algorithm):
@@ -185,7 +190,9 @@ class _Matching(Algorithm):
         if state.step not in self._validated or not len(split):
             return {}
         # of the same weights each time: what differs is the support
-        found = self._method.accuracies(state.support, split, networks=1, key=self._validation_key)
+        found = self._method.accuracies(
+            state.support, [split], networks=1, key=self._validation_key
+        )
         return {"validation_accuracy": float(found.mean())}
 
 

@@ -1,5 +1,7 @@
 """What a support teaches: networks are trained on it, as for any other distilled set."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,25 +12,34 @@ from kernel_distill.matching._settings import MatchingSettings
 from kernel_distill.transfer import Model, Trained, TrainingSettings, first_sound, train
 
 # of the largest stable rate: with momentum, a tenth moves as far as the whole without. The
-# cross-entropy, which is what the methods distil for, gets steeper as networks get surer
-_FACTORS = (0.1, 0.03, 0.01)
+# cross-entropy, which is what most methods distil for, gets steeper as networks get surer
+CROSS_ENTROPY = TrainingSettings(loss="cross_entropy", factor=(0.1, 0.03, 0.01))
 
 
 def accuracies_of_training(
     model: Model,
     support: dict[str, Any],
-    split: Split,
+    splits: Sequence[Split],
     *,
     settings: MatchingSettings,
+    training: TrainingSettings,
     networks: int,
     key: PRNGKeyArray,
-) -> Float[np.ndarray, "network"]:
-    """The accuracies on a split of networks that are trained on a support.
+) -> Float[np.ndarray, "split network"]:
+    """The accuracies on splits of networks that are trained on a support.
 
-    Where one of them diverges, all are trained at a lower rate.
+    Args:
+        model: the network.
+        support: "images" and "labels".
+        splits: what they are tested on, once they are trained.
+        settings: how long they are trained, and how images are changed meanwhile.
+        training: the rest. Its factors of the learning rate are tried in their order until no
+            training diverges.
+        networks: how many.
+        key: the randomness of the whole.
 
     Raises:
-        NumericalError: one diverges at the lowest rate too.
+        NumericalError: one diverges at the last factor too.
     """
 
     def trained(chosen: TrainingSettings) -> Trained:
@@ -41,14 +52,8 @@ def accuracies_of_training(
             seeds=networks,
         )
 
-    augment = settings.training_augment
-    ranked = [
-        TrainingSettings(
-            loss="cross_entropy",
-            factor=(factor,),
-            steps=settings.training_steps,
-            augment=settings.augment if augment is None else augment,
-        )
-        for factor in _FACTORS
-    ]
-    return first_sound(ranked, trained).accuracies(split)
+    augment = settings.augment if settings.training_augment is None else settings.training_augment
+    common = replace(training, steps=settings.training_steps, augment=augment)
+    ranked = [replace(common, factor=(factor,)) for factor in training.factor]
+    found = first_sound(ranked, trained)
+    return np.stack([found.accuracies(split) for split in splits])

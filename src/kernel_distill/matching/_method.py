@@ -1,16 +1,18 @@
 """What tells a method whose inner learner is a finite network from others; the rest is common."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from kernel_distill._settings import Report
 from kernel_distill.data import Dataset, Split
-from kernel_distill.matching._evaluation import accuracies_of_training
+from kernel_distill.matching._evaluation import CROSS_ENTROPY, accuracies_of_training
 from kernel_distill.matching._settings import MatchingSettings
-from kernel_distill.transfer import Model
+from kernel_distill.transfer import Model, TrainingSettings
 
 Support = dict[str, Float[Array, "..."]]
 """What an outer step may move, by name: "images" [s, *shape], "labels" [s, class], and what a
@@ -43,6 +45,7 @@ class Method(ABC, Generic[SettingsType]):
     Attributes:
         name: of the method, as the command line takes it.
         settings_type: the dataclass of its settings.
+        training: how networks are trained to test it.
         model: the network, as a function of its parameters.
         data: what is distilled.
         settings: of the method.
@@ -52,12 +55,28 @@ class Method(ABC, Generic[SettingsType]):
 
     name: ClassVar[str]
     settings_type: ClassVar[type[MatchingSettings]]
+    training: ClassVar[TrainingSettings] = CROSS_ENTROPY
 
     def __init__(
         self, model: Model, data: Dataset, settings: SettingsType, key: PRNGKeyArray
     ) -> None:
         self.model, self.data, self.settings, self.key = model, data, settings, key
         self.images = jnp.asarray(data.train.images)
+
+    def prepare(self, report: Report | None) -> None:
+        """What has to be there before the first step, such as networks trained on natural images.
+
+        A run that goes on calls it too: what is there is not made again.
+
+        Args:
+            report: called as it goes on.
+
+        Raises:
+            InputError: what is there is of another network or other data.
+            NumericalError: a training diverged.
+            StorageError: a file could not be written.
+        """
+        del report
 
     def support(self, images: Float[Array, "s *shape"], labels: Float[Array, "s class"]) -> Support:
         """What there is before the first step.
@@ -107,15 +126,21 @@ class Method(ABC, Generic[SettingsType]):
         return memory
 
     def accuracies(
-        self, support: Support, split: Split, *, networks: int, key: PRNGKeyArray
-    ) -> Float[np.ndarray, "network"]:
-        """What the support teaches, as a fraction of a split, by each of several networks.
+        self, support: Support, splits: Sequence[Split], *, networks: int, key: PRNGKeyArray
+    ) -> Float[np.ndarray, "split network"]:
+        """What the support teaches, as a fraction of each split, by each of several networks.
 
         Raises:
             NumericalError: the trainings diverged.
         """
         return accuracies_of_training(
-            self.model, support, split, settings=self.settings, networks=networks, key=key
+            self.model,
+            support,
+            splits,
+            settings=self.settings,
+            training=self.training,
+            networks=networks,
+            key=key,
         )
 
     def metadata(self, support: Support) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from kernel_distill.report._page import Page as Page
 from kernel_distill.report._page import Table as Table
 from kernel_distill.report._page import is_page as is_page
 from kernel_distill.report._page import read_page as read_page
-from kernel_distill.report._page import read_story as read_story
 from kernel_distill.report._page import save_report as save_report
 from kernel_distill.report._sprites import Frame as Frame
 from kernel_distill.report._sprites import Sprites as Sprites

@@ -131,8 +131,11 @@ def read_page(path: PathLike) -> Page:
         data: Any = json.loads(held, parse_constant=_refused)
         version = data["format_version"]
         if version == FORMAT_VERSION:
+            stories = tuple(map(Story.from_json, data["stories"]))
+            if not stories:
+                raise ValueError("it tells of no run")
             return Page(
-                stories=tuple(map(Story.from_json, data["stories"])),
+                stories=stories,
                 table=None if data["table"] is None else _table(**data["table"]),
                 of_run=bool(data["of_run"]),
             )
@@ -142,22 +145,6 @@ def read_page(path: PathLike) -> Page:
         f"{path} has format version {version}; this kernel-distill reads {FORMAT_VERSION}. Upgrade "
         "it: pip install --upgrade kernel-distill"
     )
-
-
-def read_story(path: PathLike) -> Story:
-    """What the page of one run tells, to be shown beside others.
-
-    Args:
-        path: a `report.html` that `save_report` wrote, or the folder of a run.
-
-    Raises:
-        InputError: there is no such file; it was written by a later version of this library.
-        DamagedFileError: it is not a page of a run, or not whole.
-    """
-    stories = read_page(path).stories
-    if len(stories) != 1:
-        raise _damaged(Path(path), f"it tells of {len(stories)}")
-    return stories[0]
 
 
 def _text(path: Path) -> str:

@@ -19,7 +19,7 @@ from kernel_distill.artefact import (
 )
 from kernel_distill.report._again import COMMANDS
 from kernel_distill.report._sprites import Sprites, pack_stages
-from kernel_distill.report._story import Story
+from kernel_distill.report._story import RIDGE_REGRESSION, Story
 
 _SERIES = ("validation_accuracy", "validation_loss", "batch_accuracy", "loss")
 _MOST_POINTS = 1000  # of a curve: more than a screen has dots for
@@ -140,6 +140,7 @@ def _story(
         command=command if ours and command in COMMANDS else "",
         packages={str(package): str(version) for package, version in packages.items()},
         citation=method_citation(str(metadata.get("method"))),
+        learner=_network(metadata) or RIDGE_REGRESSION,
     )
 
 
@@ -186,11 +187,7 @@ def _figures(distilled: Distilled, measured: Mapping[str, Any]) -> Iterable[tupl
             f"{each['name']} ({each.get('kernel', metadata.get('kernel'))})"
             for each in metadata.get("architectures", ())
         ),
-        "network": " ".join(
-            str(metadata["network"][key])
-            for key in ("name", "width")
-            if metadata.get("network", {}).get(key) is not None
-        ),
+        "network": _network(metadata),
         "ridge": metadata.get("ridge"),
         "preprocessing": metadata.get("preprocessing", {}).get("name"),
         "label convention": metadata.get("label_convention"),
@@ -204,10 +201,18 @@ def _figures(distilled: Distilled, measured: Mapping[str, Any]) -> Iterable[tupl
             yield name, _text(value)
 
 
+def _network(metadata: Mapping[str, Any]) -> str:
+    """The network that a set was distilled for; empty of sets that were distilled with a kernel."""
+    network = metadata.get("network") or {}
+    return " ".join(str(network[key]) for key in ("name", "width") if network.get(key) is not None)
+
+
 def _settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a run from Python, which has no configuration file of the command line."""
-    names = ("architectures", "kernel", "ridge", "seed")
-    kept: dict[str, Any] = {name: metadata[name] for name in names if name in metadata}
+    names = ("architectures", "kernel", "ridge", "random_key")
+    # the numbers of a key are no seed of the command line's, though metadata call them so
+    known = {**metadata, "random_key": metadata.get("seed")}
+    kept: dict[str, Any] = {name: known[name] for name in names if known.get(name) is not None}
     if recipe := metadata.get("preprocessing", {}).get("recipe"):
         kept["data"] = {key: value for key, value in recipe.items() if key != "class_names"}
     return kept | metadata.get("settings", {})

@@ -21,7 +21,8 @@ class TensorBoard:
     There is one event file, which holds what the log and the kept checkpoints do. A run that is
     resumed begins a new one with all of that: readers of event files differ in what they make of
     steps that come twice, and so the steps between the last checkpoint and a kill come once, and a
-    run that was not watched from its start is shown from its start.
+    run that was not watched from its start is shown from its start. Of several runs TensorBoard
+    makes a table of their settings and accuracies, by its plugin of hyperparameters.
     """
 
     name = "TensorBoard"
@@ -34,7 +35,7 @@ class TensorBoard:
         """
         del settled
         from tensorboardX.proto.event_pb2 import SessionLog
-        from tensorboardX.summary import text
+        from tensorboardX.summary import hparams, text
 
         for old in (folder / TENSORBOARD.parent).glob(TENSORBOARD.name):
             old.unlink()
@@ -46,6 +47,10 @@ class TensorBoard:
         # one that has read the file before forgets what it held
         self._write(0, session_log=SessionLog(status=SessionLog.START))
         self._write(0, summary=text("config", _code(dump_config(dict(config)))))
+        # without its first part, the columns of one table of all runs: each would say other ones,
+        # and TensorBoard finds them by itself
+        _, begun, self._ended = hparams({name: _plain(each) for name, each in config.items()}, {})
+        self._write(0, summary=begun)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Each of them as a scalar of its name.
@@ -80,6 +85,7 @@ class TensorBoard:
         found = {name: result[name] for name in _RESULTS if result[name] is not None}
         self.log(step, {f"result/{name}": value for name, value in found.items()})
         self._write(step, summary=text("result", _code(dump_config(dict(result)))))
+        self._write(step, summary=self._ended)
 
     def close(self) -> None:
         """Nothing is held back: what was told is in the file."""
@@ -94,6 +100,13 @@ class TensorBoard:
         size = struct.pack("<Q", len(event))
         record = [each + struct.pack("<I", masked_crc32c(each)) for each in (size, event)]
         append(self._path, b"".join(record))
+
+
+def _plain(setting: Any) -> str | int | float | None:
+    """As the table of settings holds them: texts, numbers, yes or no."""
+    if isinstance(setting, list | tuple):
+        return ", ".join(map(str, setting))
+    return setting if isinstance(setting, str | int | float | None) else str(setting)
 
 
 def _code(text: str) -> str:

@@ -26,7 +26,9 @@ class WeightsAndBiases:
     name = "wandb"
 
     def __init__(self) -> None:
-        if importlib.util.find_spec("wandb") is None:
+        found = importlib.util.find_spec("wandb")
+        # without an origin it is the folder of its name that it leaves where runs were begun
+        if found is None or found.origin is None:
             raise MissingExtraError(
                 "to watch a run on Weights & Biases, wandb must be installed: "
                 "pip install 'kernel-distill[wandb]'"

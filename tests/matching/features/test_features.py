@@ -29,9 +29,8 @@ def digits() -> kd.data.Dataset:
 def begun(digits: kd.data.Dataset, network: Network = MLP, **settings):
     """The method at natural images: itself, the support, its memory."""
     chosen = kd.data.ClassBalanced(digits.train).draw(jax.random.key(1), 20)
-    features = Features(
-        Model(network, PIXELS, 10), digits, FeaturesSettings(**settings), jax.random.key(2)
-    )
+    chosen_settings = FeaturesSettings(**{"batch_size": 30} | settings)
+    features = Features(Model(network, PIXELS, 10), digits, chosen_settings, jax.random.key(2))
     labels = kd.data.one_hot(digits.train.labels[chosen], 10)
     support = features.support(jnp.asarray(digits.train.images[chosen]), jnp.asarray(labels))
     return features, support, features.memory(support, key=jax.random.key(3))
@@ -70,11 +69,13 @@ def test_loss_and_its_gradient_in_labels_and_features_as_by_numpy() -> None:
 
 def test_is_kip_on_the_kernel_of_the_features(digits: kd.data.Dataset) -> None:
     """The loss of a step, by ridge regression on the features of the network that it draws."""
-    features, support, memory = begun(digits, pool=1, batch_size=30, learn_labels=False)
+    features, support, memory = begun(digits, pool=1)
     key = jax.random.key(4)
     found = features.gradient(support, memory, step=0, key=key)
-    assert set(found.gradient) == {"images"}
-    assert found.gradient["images"].dtype == jnp.float32
+    assert {name: value.dtype for name, value in found.gradient.items()} == {
+        "images": jnp.float32,
+        "labels": jnp.float32,
+    }
     batch = kd.data.ClassBalanced(digits.train).draw(jax.random.split(key)[0], 30)
     ours, theirs = (
         np.asarray(features.model.features(memory[0].state, images, training=True)[-1], np.float64)
@@ -137,7 +138,7 @@ def test_a_trained_pool_lowers_the_loss(digits: kd.data.Dataset) -> None:
         found = features.gradient(support, memory, step=step, key=KEY)
         losses.append(float(found.metrics["loss"]))
         memory = features.after(support, memory, step=step, key=KEY)
-    assert losses[-1] < 0.9 * losses[0]
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
 
 
 @pytest.mark.parametrize(

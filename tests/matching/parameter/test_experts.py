@@ -26,7 +26,8 @@ SETTINGS = {
 
 def test_experts_learn(digits, tmp_path):
     told = []
-    found = train_experts(MLP, digits, tmp_path, **SETTINGS | {"rate": 0.5}, report=told.append)
+    settings = SETTINGS | {"rate": 0.5}
+    found = train_experts(named("mlp", width=32), digits, tmp_path, **settings, report=told.append)
     assert len(found) == 2
     assert [(each.step, each.steps) for each in told] == [(n, 6) for n in range(1, 7)]
 
@@ -35,7 +36,7 @@ def test_experts_learn(digits, tmp_path):
         return accuracy(found.model, state, digits.validation)
 
     for expert in range(2):
-        assert accuracy_of(expert, 3) > accuracy_of(expert, 1) > accuracy_of(expert, 0) + 0.2
+        assert accuracy_of(expert, 3) > accuracy_of(expert, 0) + 0.4
 
 
 def test_a_step_on_all_images_is_gradient_descent(linear, rows, tmp_path):

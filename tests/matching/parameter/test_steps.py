@@ -24,7 +24,9 @@ ALL = {"images_per_class": 3, "batch_size": 60}
 
 
 def method_of(kind, network, data, settings):
-    return kind(Model(network, data.image_shape, data.num_classes), data, settings, KEY)
+    method = kind(Model(network, data.image_shape, data.num_classes), data, settings, KEY)
+    method.prepare(None)
+    return method
 
 
 def first_support(method, images_per_class=3, seed=0):

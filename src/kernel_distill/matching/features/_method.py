@@ -11,7 +11,7 @@ from kernel_distill.kernels import fit
 from kernel_distill.matching._method import Found, Method, Support
 from kernel_distill.matching.features._pool import Member, fresh, trained
 from kernel_distill.matching.features._settings import FeaturesSettings
-from kernel_distill.transfer import Model, State
+from kernel_distill.transfer import Model, State, TrainingSettings
 
 Pool = tuple[Member, ...]
 
@@ -28,6 +28,9 @@ class Features(Method[FeaturesSettings]):
 
     name = "features"
     settings_type = FeaturesSettings
+    # learned labels are no distributions; the larger they are, the less of what a network says
+    # before it is trained is left in the end
+    training = TrainingSettings(loss="mse", factor=(1.0, 0.3, 0.1), l2=(0.0,), label_scale=(5.0,))
 
     def __init__(
         self, model: Model, data: Dataset, settings: FeaturesSettings, key: PRNGKeyArray

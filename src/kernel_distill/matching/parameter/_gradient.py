@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from kernel_distill._errors import InputError
 from kernel_distill.data import ClassBalanced, Dataset, augment
+from kernel_distill.matching._descent import cross_entropy
 from kernel_distill.matching._method import Found, Method, Support
-from kernel_distill.matching.parameter._descent import cross_entropy
 from kernel_distill.matching.parameter._distance import gradient_distance
 from kernel_distill.matching.parameter._gradient_settings import GradientSettings
 from kernel_distill.matching.parameter._student import Lesson, student, trained, turns

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from kernel_distill._errors import NumericalError
 from kernel_distill.data import augment, numpy_generator
+from kernel_distill.matching._descent import descend
 from kernel_distill.matching._unroll import Trajectory, Unroll
-from kernel_distill.matching.parameter._descent import descend
 from kernel_distill.transfer import Model, State
 
 

@@ -8,19 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from kernel_distill.data import Dataset, numpy_generator
+from kernel_distill._settings import Report
+from kernel_distill.data import numpy_generator
 from kernel_distill.matching._method import Found, Method, Support
 from kernel_distill.matching.parameter._distance import trajectory_distance
-from kernel_distill.matching.parameter._experts import train_experts
+from kernel_distill.matching.parameter._experts import Experts, train_experts
 from kernel_distill.matching.parameter._student import Lesson, student, trained, turns
 from kernel_distill.matching.parameter._trajectory_settings import TrajectorySettings
-from kernel_distill.transfer import Model, State
+from kernel_distill.transfer import State
 
 
 class Trajectory(Method[TrajectorySettings]):
-    """A student that starts from an expert's weights is to arrive, after a few steps on the
-    distilled images, where the expert has arrived after many on natural
-    ones.
+    """A student that starts from an expert's weights is to arrive, after a few steps on distilled
+    images, where the expert has arrived after many on natural ones.
 
     The learning rate of the student is learned too, by its logarithm, so that it stays positive.
     With `augment`, experts and students are trained on images that are changed at random.
@@ -32,13 +32,14 @@ class Trajectory(Method[TrajectorySettings]):
     name = "trajectory"
     settings_type = TrajectorySettings
 
-    def __init__(
-        self, model: Model, data: Dataset, settings: TrajectorySettings, key: PRNGKeyArray
-    ) -> None:
-        super().__init__(model, data, settings, key)
+    _experts: Experts
+
+    def prepare(self, report: Report | None) -> None:
+        """Trains the experts that are not there yet."""
+        settings = self.settings
         self._experts = train_experts(
-            model.network,
-            data,
+            self.model.network,
+            self.data,
             settings.expert_folder,
             experts=settings.experts,
             milestones=settings.expert_milestones,
@@ -46,7 +47,8 @@ class Trajectory(Method[TrajectorySettings]):
             rate=settings.expert_rate,
             batch_size=settings.expert_batch_size,
             augment=settings.augment,
-            key=key,
+            key=self.key,
+            report=report,
         )
 
     def support(self, images: Float[Array, "s *shape"], labels: Float[Array, "s class"]) -> Support:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from kernel_distill._errors import NumericalError
+from kernel_distill.matching._descent import descend
 from kernel_distill.matching._products import as_products
 from kernel_distill.matching._unroll import Unroll
 from kernel_distill.transfer import Model, State
@@ -29,18 +30,6 @@ def positive(raw: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 def raw(rate: float) -> float:
     """The number whose `positive` is a rate."""
     return float(rate + np.log(-np.expm1(-rate)))
-
-
-def cross_entropy(
-    logits: Float[Array, "n class"], labels: Float[Array, "n class"]
-) -> Float[Array, ""]:
-    """-sum over classes of (label + 1/C) log softmax, the mean over images.
-
-    Learned labels are taken as they are, be they distributions or not: Sucholutsky and Schonlau
-    2019.
-    """
-    weights = labels + 1 / labels.shape[1]
-    return -jnp.mean(jnp.sum(weights * jax.nn.log_softmax(logits), axis=1))
 
 
 def classification_loss(
@@ -70,14 +59,8 @@ def learn(model: Model, state: State, support: Support, turn: Turn) -> State:
 
     images, labels = of_step(support["images"]), of_step(support["labels"])
 
-    def objective(parameters: Any) -> tuple[Float[Array, ""], Any]:
-        logits, rest = model.apply(State(parameters, state.rest), images, training=True)
-        return cross_entropy(logits, labels), rest
-
-    gradient, rest = jax.grad(objective, has_aux=True)(state.parameters)
     rate = positive(support["rates"][epoch, number])
-    moved = jax.tree.map(lambda weight, slope: weight - rate * slope, state.parameters, gradient)
-    return State(moved, rest)
+    return descend(model, state, images, labels, rate=rate)
 
 
 class Course:

@@ -1,5 +1,6 @@
 """Data set distillation by back-propagation through the training on the distilled images."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -99,22 +100,23 @@ class Unrolled(Method[UnrolledSettings]):
         return Found(learned, memory, {"loss": loss, "inner_learning_rate": rate})
 
     def accuracies(
-        self, support: Support, split: Split, *, networks: int, key: PRNGKeyArray
-    ) -> Float[np.ndarray, "network"]:
+        self, support: Support, splits: Sequence[Split], *, networks: int, key: PRNGKeyArray
+    ) -> Float[np.ndarray, "split network"]:
         """Of networks after the distilled steps: from the fixed weights, or random ones that no
         step has seen. Where there are others, first those of the network, then those of each.
 
         Raises:
             NumericalError: a network diverged.
         """
-        told = replace(split, labels=misled(split.labels, self.settings.mislead))
-        return np.array(
-            [
-                accuracy(course.model, state, told)
-                for course, starts in zip(self._courses, self._starts, strict=True)
-                for state in course.finals(starts.of_test(key, networks), support)
-            ]
-        )
+        told = [
+            replace(split, labels=misled(split.labels, self.settings.mislead)) for split in splits
+        ]
+        taught = [
+            (course.model, state)
+            for course, starts in zip(self._courses, self._starts, strict=True)
+            for state in course.finals(starts.of_test(key, networks), support)
+        ]
+        return np.array([[accuracy(*each, split) for each in taught] for split in told])
 
     def metadata(self, support: Support) -> dict[str, Any]:
         """How networks are to learn from the images, for `follow`."""

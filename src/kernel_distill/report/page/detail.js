@@ -4,8 +4,9 @@
 const MOST_BARS = 12;
 
 class Detail {
-  constructor(box) {
+  constructor(box, control) {
     this.box = box;
+    this.control = control;
     this.panel = null;
     this.place = null;
     this.hiding = 0;
@@ -130,25 +131,29 @@ class Detail {
     return [list, element("p", "note", `The ${shown.length} largest of ${now.length} classes.`)];
   }
 
-  /* Beside the image where there is room, else above or below it: never over it. */
+  /* Beside the image where there is room, else above or below it: never over it, and over the
+     control only where the box has no room but there. */
   position() {
     if (!this.panel) return;
     const image = this.panel.buttons[this.place].getBoundingClientRect();
     const { clientWidth: width, clientHeight: height } = document.documentElement;
     const [gap, edge] = [10, 8];
+    const ceiling = Math.max(0, this.control.getBoundingClientRect().bottom) + edge;
     this.box.style.maxHeight = `${height - 2 * edge}px`;
     const box = this.box.getBoundingClientRect();
     const within = (value, size, most) => Math.max(edge, Math.min(value, most - size - edge));
+    const middle = image.top + image.height / 2 - box.height / 2;
     let left = image.right + gap;
-    let top = within(image.top + image.height / 2 - box.height / 2, box.height, height);
+    let top = within(Math.max(middle, ceiling), box.height, height);
     if (left + box.width > width) left = image.left - gap - box.width;
     if (left < 0) {
       left = within(image.left + image.width / 2 - box.width / 2, box.width, width);
-      const above = image.top - gap - edge;
+      const above = image.top - gap - ceiling;
       const below = height - image.bottom - gap - edge;
-      const room = Math.max(below >= Math.min(box.height, above) ? below : above, 120);
+      const under = below >= Math.min(box.height, above);
+      const room = Math.max(under ? below : above, 120);
       this.box.style.maxHeight = `${room}px`;
-      top = room === below ? image.bottom + gap : image.top - gap - Math.min(box.height, room);
+      top = under ? image.bottom + gap : image.top - gap - Math.min(box.height, room);
     }
     this.box.style.left = `${left}px`;
     this.box.style.top = `${top}px`;

@@ -20,7 +20,7 @@ function start() {
   const started = stories.filter((story) => story.has_start);
   const stepping = started.filter((story) => story.unit === "step");
   const places = stepping.length ? placesOf(stepping) : started.length ? [0, 1] : [0];
-  const detail = new Detail(byId("detail"));
+  const detail = new Detail(byId("detail"), document.querySelector(".control"));
   const panels = [...document.querySelectorAll(".panel")].map((figure) => {
     const story = stories[figure.closest(".run").dataset.story];
     const panel = new Panel(figure, story, figure.dataset.when);

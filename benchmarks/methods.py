@@ -1,0 +1,246 @@
+"""All methods at an equal number of images: what networks learn from them, time and memory.
+
+    python benchmarks/methods.py
+    python benchmarks/methods.py --datasets mnist --methods kip distribution
+
+distils each data set by each method, in a process of its own, and trains one network, the same for
+all, on what comes of it, from five seeds. Images drawn at random and images near the means of their
+classes stand beside the methods. Each result goes to benchmarks/methods.json as it comes, and what
+is there already is not measured again (`--again`): the whole takes hours on two cores and can be
+run in parts. Writes benchmarks/methods.md and docs/images/methods.png from what there is. On Linux
+alone, which tells the most memory that a process has held since a moment.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import tyro
+from methods_picture import draw
+from tiled_memory import resident
+
+import kernel_distill as kd
+from kernel_distill.matching import METHODS
+from kernel_distill.transfer import TrainingSettings
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "methods.json"
+PICTURE = FOLDER.parent / "docs" / "images" / "methods.png"
+DATASETS = ("mnist", "fashion_mnist")
+IMAGES_PER_CLASS = 1
+
+# what is distilled for, and what is trained on the result
+NETWORK = kd.networks.named("convnet3-in", width=32)
+SEEDS = 5
+# the squared error, which takes learned labels as they are; what suits one set and not another is
+# chosen on validation images
+TRAINING = TrainingSettings(
+    steps=400,
+    factor=(0.3, 1.0),
+    l2=(0.0,),
+    label_scale=(1.0, 5.0),
+    augment=("shift", "rotate", "scale"),
+)
+
+_AUGMENT = ("shift", "rotate", "scale")
+# networks are trained on the result here, and few of them before
+_FEW = {"validations": 2, "test_networks": 1}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "random": {},
+    "herding": {},
+    "label-solve": {},
+    "kip": {
+        "start": "herding",
+        "steps": 60,
+        "batch_size": 100,
+        "optimizer": "lars",
+        "learning_rate": 8.0,
+        "schedule": "cosine",
+        "label_solve_rate": 0.1,
+        "ridge": 1e-3,
+    },
+    # the form whose images serve any weights
+    "unrolled": {
+        "initialisation": "random",
+        "steps": 400,
+        "batch_size": 250,
+        "epochs": 5,
+        "learn_labels": True,
+        **_FEW,
+    },
+    "gradient": {"steps": 1500, "batch_size": 320, "learning_rate": 1.0, **_FEW},
+    "trajectory": {"steps": 1000, "learning_rate": 0.1, **_FEW},
+    "distribution": {"steps": 1500, "batch_size": 320, "augment": _AUGMENT, **_FEW},
+    "features": {
+        "steps": 4000,
+        "batch_size": 200,
+        "learning_rate": 0.02,
+        "label_learning_rate": 0.005,
+        "pool_learning_rate": 1e-3,
+        "schedule": "cosine",
+        **_FEW,
+    },
+}
+"""The methods, and what each is told."""
+
+NATURAL = ("random", "herding")
+KERNELS = {"label-solve": kd.label_solve.distill, "kip": kd.kip.distill}
+ARCHITECTURE = "convnet3"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Measures all methods at an equal number of images."""
+
+    methods: tuple[str, ...] = tuple(SETTINGS)
+    """Which of them."""
+
+    datasets: tuple[str, ...] = DATASETS
+    """On which data sets."""
+
+    again: bool = False
+    """Measures what has been measured, too."""
+
+
+def main() -> None:
+    arguments = tyro.cli(Arguments)
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    for dataset in arguments.datasets:
+        for method in arguments.methods:
+            done = [each for each in results if is_of(each, method, dataset)]
+            if (done and not arguments.again) or not exists(method):
+                continue
+            print(f"{dataset}, {method}", flush=True)
+            found = in_a_process(method, dataset)
+            results = [each for each in results if each not in done] + [found]
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    (FOLDER / "methods.md").write_text(markdown(results))
+    draw(PICTURE, results, DATASETS)
+    print(markdown(results))
+
+
+def is_of(result: dict[str, Any], method: str, dataset: str) -> bool:
+    return (result["method"], result["dataset"]) == (method, dataset)
+
+
+def exists(method: str) -> bool:
+    return method in (*NATURAL, *KERNELS, *METHODS)
+
+
+def in_a_process(method: str, dataset: str) -> dict[str, Any]:
+    """What `measure` finds in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "measure", method, dataset],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(method: str, dataset: str) -> dict[str, Any]:
+    """One method on one data set.
+
+    Returns:
+        accuracies: on the test set, of each seed.
+        seconds: of the whole distilling, with compiling, validation and, for trajectories, experts.
+        peak: the most bytes that were resident in it beyond what was there before, with the images
+            loaded.
+    """
+    data = kd.data.load(dataset)
+    jax.block_until_ready(jax.numpy.zeros(1))  # the device is ready
+    Path("/proc/self/clear_refs").write_text("5")
+    before, begin = resident("VmRSS"), time.perf_counter()
+    distilled = distil(method, data)
+    seconds, peak = time.perf_counter() - begin, resident("VmHWM") - before
+    trained = kd.transfer.transfer(
+        NETWORK, distilled, data, settings=TRAINING, seeds=SEEDS, key=jax.random.key(1)
+    )
+    return {
+        "method": method,
+        "dataset": dataset,
+        "images": len(distilled.images),
+        "settings": SETTINGS[method],
+        "accuracies": trained.accuracies.tolist(),
+        "mean": trained.mean,
+        "deviation": trained.deviation,
+        "training": asdict(trained.settings),
+        "seconds": seconds,
+        "peak": peak,
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": len(os.sched_getaffinity(0)),
+            "jax": jax.__version__,
+        },
+    }
+
+
+def distil(method: str, data: kd.data.Dataset) -> kd.Distilled:
+    key = jax.random.key(0)
+    budget: dict[str, Any] = {"images_per_class": IMAGES_PER_CLASS}
+    if method in NATURAL:
+        return kd.transfer.baseline(method, data, key=key, **budget)
+    given = budget | SETTINGS[method]
+    if method in KERNELS:
+        kernel = kd.kernels.named(ARCHITECTURE).kernel("ntk")
+        return KERNELS[method](kernel, data, key=key, **given).distilled
+    with tempfile.TemporaryDirectory() as folder:
+        if method == "trajectory":  # its experts are trained anew
+            given["expert_folder"] = folder
+        return kd.matching.distill(NETWORK, data, method=method, key=key, **given).distilled
+
+
+def markdown(results: Sequence[dict[str, Any]]) -> str:
+    """The table, and what it says."""
+    lines = [
+        "# Methods at an equal number of images",
+        "",
+        f"By `python benchmarks/methods.py`: {IMAGES_PER_CLASS} image a class; test accuracy (%) "
+        f"of {NETWORK.label} trained on it, mean and standard deviation of {SEEDS} seeds; seconds "
+        "of distilling, all included; and the most memory that it held (MiB) beyond what the "
+        "process had before, the data with it. KIP and Label Solve distil for the kernel of "
+        f"{ARCHITECTURE}, the others for the network that is tested.",
+        "",
+    ]
+    for dataset in DATASETS:
+        found = {each["method"]: each for each in results if each["dataset"] == dataset}
+        rows = [row(found[method]) for method in SETTINGS if method in found]
+        if rows:
+            machine = next(iter(found.values()))["machine"]
+            lines += [
+                f"## {dataset}",
+                "",
+                f"On {machine['cores']} cores ({machine['processor']}), JAX {machine['jax']}.",
+                "",
+                "| method | accuracy | seconds | MiB |",
+                "| --- | --- | --- | --- |",
+                *rows,
+                "",
+            ]
+    return "\n".join([*lines, f"![Accuracy against seconds](../docs/images/{PICTURE.name})", ""])
+
+
+def row(result: dict[str, Any]) -> str:
+    accuracy = f"{100 * result['mean']:.1f} ± {100 * result['deviation']:.1f}"
+    if result["method"] in NATURAL:
+        return f"| {result['method']} natural images | {accuracy} | | |"
+    return (
+        f"| {result['method']} | {accuracy} | {result['seconds']:.0f} | "
+        f"{result['peak'] / 2**20:.0f} |"
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["measure"]:
+        print(json.dumps(measure(*sys.argv[2:])))
+    else:
+        main()

@@ -1,0 +1,40 @@
+"""The picture of benchmarks/methods.py."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kernel_distill.artefact._style import BLUE, INK, SOFT, new_figure, save_picture, tidy
+
+
+def draw(path: Path, results: Sequence[dict[str, Any]], datasets: Sequence[str]) -> None:
+    """Accuracy against seconds, a panel a data set; natural images, which take none, as a line."""
+    figure = new_figure(4.6 * len(datasets), 4.0)
+    panels = figure.subplots(1, len(datasets), squeeze=False)[0]
+    figure.subplots_adjust(left=0.07, right=0.97, top=0.88, bottom=0.14, wspace=0.22)
+    for axes, dataset in zip(panels, datasets, strict=True):
+        axes.set_xscale("log")
+        for each in results:
+            if each["dataset"] != dataset:
+                continue
+            mean, deviation = 100 * each["mean"], 100 * each["deviation"]
+            if each["method"] in ("random", "herding"):
+                axes.axhline(mean, color=SOFT, linestyle="--", linewidth=1)
+                place = {"xy": (0.01, mean), "xycoords": ("axes fraction", "data")}
+            else:
+                axes.errorbar(each["seconds"], mean, deviation, fmt="o", color=BLUE, markersize=5)
+                place = {"xy": (each["seconds"], mean)}
+            axes.annotate(
+                each["method"],
+                **place,
+                xytext=(4, 4),
+                textcoords="offset points",
+                size=8,
+                color=INK,
+            )
+        axes.margins(x=0.25, y=0.1)
+        axes.set_title(dataset, loc="left", size=11, color=INK)
+        axes.set_xlabel("seconds of distilling", color=SOFT, size=10)
+        tidy(axes, grid=True)
+    panels[0].set_ylabel("test accuracy (%)", color=SOFT, size=10)
+    save_picture(path, figure)

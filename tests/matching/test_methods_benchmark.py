@@ -1,0 +1,44 @@
+"""What benchmarks/methods.py tells the methods, and the table that it writes."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from kernel_distill import kip, label_solve
+from kernel_distill._settings import make_settings
+from kernel_distill.matching import METHODS
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def methods(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(FOLDER)
+    return importlib.import_module("methods")
+
+
+def test_every_method_takes_its_settings(methods: ModuleType) -> None:
+    assert set(METHODS) <= set(methods.SETTINGS)
+    kinds = {name: method.settings_type for name, method in METHODS.items()}
+    kinds |= {"kip": kip.Settings, "label-solve": label_solve.Settings}
+    for name, settings in kinds.items():
+        given = methods.SETTINGS[name] | {"images_per_class": methods.IMAGES_PER_CLASS}
+        make_settings(settings, given)
+    assert not methods.exists("none")
+
+
+def test_table_and_picture(methods: ModuleType, tmp_path: Path) -> None:
+    common = {
+        **{"dataset": "mnist", "mean": 0.9123, "deviation": 0.004, "seconds": 61.4},
+        **{"peak": 300 * 2**20, "machine": {"processor": "x86_64", "cores": 2, "jax": "0.10.2"}},
+    }
+    results = [common | {"method": name} for name in ("kip", "random")]
+    table = methods.markdown(results)
+    natural, kip_row = [line for line in table.splitlines() if " ± " in line]
+    assert natural == "| random natural images | 91.2 ± 0.4 | | |"
+    assert kip_row == "| kip | 91.2 ± 0.4 | 61 | 300 |"
+    assert "fashion" not in table
+    methods.draw(tmp_path / "methods.png", results, methods.DATASETS)
+    assert (tmp_path / "methods.png").stat().st_size > 10_000
