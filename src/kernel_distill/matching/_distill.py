@@ -191,7 +191,10 @@ class _Matching(Algorithm):
             return {}
         # of the same weights each time: what differs is the support
         found = self._method.accuracies(
-            state.support, [split], networks=1, key=self._validation_key
+            state.support,
+            [split],
+            networks=self._method.validation_networks,
+            key=self._validation_key,
         )
         return {"validation_accuracy": float(found.mean())}
 

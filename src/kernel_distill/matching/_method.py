@@ -46,6 +46,7 @@ class Method(ABC, Generic[SettingsType]):
         name: of the method, as the command line takes it.
         settings_type: the dataclass of its settings.
         training: how networks are trained to test it.
+        validation_networks: how many are, in the course of a run, to choose the best state by.
         model: the network, as a function of its parameters.
         data: what is distilled.
         settings: of the method.
@@ -56,6 +57,7 @@ class Method(ABC, Generic[SettingsType]):
     name: ClassVar[str]
     settings_type: ClassVar[type[MatchingSettings]]
     training: ClassVar[TrainingSettings] = CROSS_ENTROPY
+    validation_networks: ClassVar[int] = 1
 
     def __init__(
         self, model: Model, data: Dataset, settings: SettingsType, key: PRNGKeyArray

@@ -37,6 +37,8 @@ class Unrolled(Method[UnrolledSettings]):
 
     name = "unrolled"
     settings_type = UnrolledSettings
+    # a few steps take no time, and random weights come out far apart
+    validation_networks = 10
 
     def __init__(
         self, model: Model, data: Dataset, settings: UnrolledSettings, key: PRNGKeyArray
