@@ -157,7 +157,8 @@ class Result:
         initial_natural: whether its images are natural ones, without noise.
         test_accuracy: of kernel ridge regression on the distilled set; of methods with networks
             their mean.
-        initial_test_accuracy: of the same on the initial support.
+        initial_test_accuracy: of the same on the initial support; None where no network learned
+            from it.
         validation_accuracy: that of the distilled set; None without validation images.
         steps: steps done (blocks of targets for Label Solve).
         seconds: time they took, validation included.
@@ -169,7 +170,7 @@ class Result:
     initial: Distilled
     initial_natural: bool
     test_accuracy: float
-    initial_test_accuracy: float
+    initial_test_accuracy: float | None
     validation_accuracy: float | None
     steps: int
     seconds: float
@@ -282,6 +283,9 @@ def _draw(
     before, after = result.initial.images, result.distilled.images
     caption = "The same, labels learned" if np.array_equal(before, after) else "Distilled"
     title = f"{data.name} · {learner.name} · {len(after)} images"
+    before_caption = result.initial_name.capitalize()
+    if result.initial_test_accuracy is not None:
+        before_caption += f" · {100 * result.initial_test_accuracy:.1f} % test accuracy"
     save_pictures(
         run,
         before=outcome.view.images(before),
@@ -292,8 +296,7 @@ def _draw(
         best_step=result.distilled.metadata["step"],
         title=title,
         captions=(
-            f"{result.initial_name.capitalize()} · {100 * result.initial_test_accuracy:.1f} % test "
-            "accuracy",
+            before_caption,
             f"{caption} · {100 * result.test_accuracy:.1f} %",
         ),
     )

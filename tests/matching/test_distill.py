@@ -150,6 +150,50 @@ def test_network_that_does_not_take_the_images(tiny):
         matching.distill(named("lenet"), tiny, method="means", key=KEY)
 
 
+def test_a_state_that_cannot_be_validated_is_not_the_best(tiny, monkeypatch):
+    def accuracies(method, support, splits, *, networks, key):
+        if networks > 1:
+            return np.full((len(splits), networks), 0.5)
+        calls.append(len(calls))
+        if len(calls) == 2:
+            raise NumericalError("a training diverged")
+        return np.array([[0.1 * len(calls)]])
+
+    calls: list[int] = []
+    monkeypatch.setattr(matching.METHODS["means"], "accuracies", accuracies)
+    with pytest.warns(UserWarning, match="step 30 could not be validated: a training diverged"):
+        result = distil(tiny, **SETTINGS, validations=2)
+    assert result.distilled.metadata["step"] == 15
+
+
+def test_first_images_that_teach_nothing_have_no_accuracy(tiny, tmp_path, monkeypatch):
+    def accuracies(method, support, splits, *, networks, key):
+        if networks > 1 and len(splits) == 1:  # the first images
+            raise NumericalError("a training diverged")
+        return np.full((len(splits), networks), 0.5)
+
+    monkeypatch.setattr(matching.METHODS["means"], "accuracies", accuracies)
+    with (
+        Run.create(tmp_path / "run", {}) as run,
+        pytest.warns(UserWarning, match="initial images could not be tested"),
+    ):
+        result = distil(tiny, run=run, **SETTINGS)
+    assert result.initial_test_accuracy is None
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["test_accuracy"] == 0.5
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.parametrize("method", ["means", "features"])
+def test_same_bits_with_64_bits_switched_on(tiny, method):
+    """The command line switches them on, Python does not."""
+    settings = {**SETTINGS, "steps": 3, "schedule": "cosine", "augment": ("rotate",)}
+    plain = distil(tiny, method=method, **settings)
+    with jax.enable_x64(True):
+        wide = distil(tiny, method=method, **settings)
+    assert plain.distilled.images.tobytes() == wide.distilled.images.tobytes()
+    assert plain.test_accuracy == wide.test_accuracy
+
+
 def test_optimiser_keeps_what_a_step_of_one_of_its_own_would(tiny):
     """Against optax by hand, on the images alone."""
     result = distil(tiny, **SETTINGS | {"steps": 4, "noise": 0.0}, validations=0)

@@ -156,5 +156,7 @@ def _from_all(dataset: Dataset, kernel: Kernel, *, ridge: float) -> list[tuple[s
     return [(f"all {len(train)} training images", _percent(float(np.mean(accuracies))))]
 
 
-def _percent(accuracy: float) -> str:
+def _percent(accuracy: float | None) -> str:
+    if accuracy is None:
+        return "diverged"
     return f"{100 * accuracy:.1f} %"

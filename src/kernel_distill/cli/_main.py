@@ -19,12 +19,12 @@ import tyro
 from kernel_distill import _hosts as hosts
 from kernel_distill._errors import KernelDistillError, unknown_name
 from kernel_distill._interrupt import Interrupted
-from kernel_distill.artefact import holds_run, read_config
+from kernel_distill.artefact import holds_run
 from kernel_distill.cli import _commands as commands
 from kernel_distill.cli._commands import COMMANDS
 from kernel_distill.cli._estimate import METHODS
 from kernel_distill.cli._jax import configure, out_of_memory
-from kernel_distill.cli._match import Match, match_with, method_of
+from kernel_distill.cli._match import Match, match_of, match_with, method_of
 from kernel_distill.cli._options import arguments_of_config
 
 
@@ -83,7 +83,7 @@ def _parse(arguments: list[str]) -> Any:
     name = arguments[0] if arguments else None
     if name and not name.startswith("-") and name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
-    match = match_with(method_of(arguments, {})) if name == "match" else Match
+    match = match_with(method_of(arguments)) if name == "match" else Match
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
@@ -127,7 +127,7 @@ def _with_config(arguments: list[str]) -> list[str]:
         return arguments
     chosen = settings[name]
     if chosen is Match:
-        chosen = match_with(method_of(rest, read_config(config)))
+        chosen = match_of(rest, config)
     return [*command, *arguments_of_config(config, name, chosen, given=rest), *rest]
 
 

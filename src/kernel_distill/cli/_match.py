@@ -1,15 +1,16 @@
 """`kernel-distill match`"""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from kernel_distill import data, matching
 from kernel_distill._errors import InputError
-from kernel_distill.artefact import check_folder
+from kernel_distill.artefact import check_folder, read_config
 from kernel_distill.cli._distilling import show_result
 from kernel_distill.cli._networks import NetworkOptions
 from kernel_distill.cli._options import OutputOptions
@@ -62,20 +63,21 @@ class Match:
         watchers = output.watchers()
         with waiting(f"loading and preprocessing {self.data.dataset}"):
             dataset = data.load(**vars(self.data))
-        matching.check(networks[0], dataset, self.settings)
-        with (
-            output.open("match", groups, watchers) as run,
-            progress_bar(f"{self.chosen.method} {dataset.name}") as report,
-        ):
-            result = matching.distill(
+        method = self.chosen.method
+        with progress_bar(f"preparing {method}") as report:
+            prepared = matching.prepare(
                 networks[0],
                 dataset,
-                method=self.chosen.method,
+                method=method,
                 key=jax.random.key(output.seed),
-                run=run,
                 report=report,
                 **vars(self.settings),
             )
+        with (
+            output.open("match", groups, watchers) as run,
+            progress_bar(f"{method} {dataset.name}") as report,
+        ):
+            result = prepared.distill(run=run, report=report)
         show_result(result, dataset, output)
 
 
@@ -86,6 +88,23 @@ def match_with(method: str) -> type[Match]:
         UnknownNameError: there is no such method.
     """
     return _with_settings(matching.method_named(method).settings_type, MethodOption(method))
+
+
+def match_of(arguments: Sequence[str], config: Path) -> type[Match]:
+    """The command with the settings of the method that a configuration file is of.
+
+    Raises:
+        InputError: the command line names another one.
+        UnknownNameError: there is no such method.
+    """
+    held = read_config(config).get("method")
+    chosen = method_of(arguments, held)
+    if held is not None and chosen != held:
+        raise InputError(
+            f"{config} holds the settings of the method {held}, not of {chosen}: leave --method "
+            "out, or give another file"
+        )
+    return match_with(chosen)
 
 
 def match_with_all() -> type[Match]:
@@ -99,12 +118,12 @@ def match_with_all() -> type[Match]:
     return _with_settings(every, MethodOption())
 
 
-def method_of(arguments: Sequence[str], config: Mapping[str, Any]) -> str:
-    """The method that the command line names, or else a configuration file."""
+def method_of(arguments: Sequence[str], held: str | None = None) -> str:
+    """The method that the command line names, or else the one of a configuration file."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--method", nargs="?")
     given = parser.parse_known_args(list(arguments))[0].method
-    return str(given or config.get("method") or DEFAULT_METHOD)
+    return str(given or held or DEFAULT_METHOD)
 
 
 def _with_settings(settings: type[Any], chosen: MethodOption) -> type[Match]:

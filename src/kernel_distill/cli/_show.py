@@ -57,9 +57,11 @@ def progress_bar(title: str, within: Callable[[], str] = str) -> Iterator[Report
                 task, total=progress.steps, completed=progress.step, metrics="  ".join(shown)
             )
 
-        yield report
-        if bar.tasks[0].total is None:  # nothing was left to do
-            bar.update(task, visible=False)
+        try:
+            yield report
+        finally:
+            if bar.tasks[0].total is None:  # nothing was left to do, or done
+                bar.update(task, visible=False)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A run of a method of matching: the outer loop around the gradients that it gives."""
 
 import functools
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,6 @@ from kernel_distill.artefact import Run
 from kernel_distill.data import Dataset, Split, one_hot
 from kernel_distill.matching._method import Method, Support
 from kernel_distill.matching._methods import method_named
-from kernel_distill.matching._settings import MatchingSettings
 from kernel_distill.networks import Network
 from kernel_distill.outer_loop import Algorithm, State, go_on
 from kernel_distill.results import Learner, Outcome, Result, finish
@@ -60,41 +60,64 @@ def distill(
         NumericalError: the loss, or a training, is not finite; the last finite state is saved.
         Interrupted: Ctrl-C or SIGTERM arrived; the state is saved.
     """
-    known = method_named(method)
-    chosen = make_settings(known.settings_type, settings)
-    size = check(network, data, chosen)
-    model = Model(network, data.image_shape, data.num_classes)
-    method_key, run_key = jax.random.split(key)
-    learner = known(model, data, chosen, method_key)
-    learner.prepare(report)
-    with held_signals() as held:
-        process = _Matching(learner, size=size, key=run_key)
-        outcome = go_on(process, run=run, report=report, held=held)
-        held.raise_if_received()
-        result = finish(
-            outcome,
-            NetworkLearner(learner, process.test_key),
-            method=method,
-            data=data,
-            settings=chosen,
-            key=key,
-            run=run,
-        )
-        held.raise_if_received()
-        return result
+    prepared = prepare(network, data, method=method, key=key, report=report, **settings)
+    return prepared.distill(run=run, report=report)
 
 
-def check(network: Network, data: Dataset, settings: MatchingSettings) -> int:
-    """Whether network, data and settings go together: all that can be said before any work.
+def prepare(
+    network: Network,
+    data: Dataset,
+    *,
+    method: str,
+    key: PRNGKeyArray,
+    report: Report | None = None,
+    **settings: Any,
+) -> "Prepared":
+    """A run of `distill` up to its first step: all that can be said against the input is said here,
+    before a run directory is begun, or an earlier one overwritten.
 
-    Returns:
-        How many images the support has.
+    Args:
+        network, data, method, key, settings: as `distill` takes them.
+        report: called as networks are trained that a method wants to begin with, such as the
+            experts of trajectory matching.
 
     Raises:
-        InputError: as `distill`.
+        UnknownNameError, InputError, NumericalError: as `distill`.
     """
-    Model(network, data.image_shape, data.num_classes)
-    return supports.check(data, settings)
+    known = method_named(method)
+    chosen = make_settings(known.settings_type, settings)
+    model = Model(network, data.image_shape, data.num_classes)
+    size = supports.check(data, chosen)
+    method_key, run_key = jax.random.split(key)
+    with jax.enable_x64(False):
+        learner = known(model, data, chosen, method_key)
+        learner.prepare(report)
+        return Prepared(learner, _Matching(learner, size=size, key=run_key), key)
+
+
+class Prepared:
+    """A run that is ready for its first step, from `prepare`."""
+
+    def __init__(self, method: Method[Any], process: "_Matching", key: PRNGKeyArray) -> None:
+        self._method, self._process, self._key = method, process, key
+
+    def distill(self, *, run: Run | None = None, report: Report | None = None) -> Result:
+        """Takes the steps; see `distill`."""
+        # the same numbers whether JAX has 64 bits switched on, as the command line has, or not
+        with jax.enable_x64(False), held_signals() as held:
+            outcome = go_on(self._process, run=run, report=report, held=held)
+            held.raise_if_received()
+            result = finish(
+                outcome,
+                NetworkLearner(self._method, self._process.test_key),
+                method=self._method.name,
+                data=self._method.data,
+                settings=self._method.settings,
+                key=self._key,
+                run=run,
+            )
+            held.raise_if_received()
+            return result
 
 
 class NetworkLearner(Learner):
@@ -114,13 +137,20 @@ class NetworkLearner(Learner):
     def measured(self, outcome: Outcome, data: Dataset) -> dict[str, Any]:
         splits = [data.test, data.validation] if len(data.validation) else [data.test]
         test, *validation = self._accuracies(outcome.support, splits)
-        (initial,) = self._accuracies(outcome.initial, [data.test])
         return {
             "test_accuracy": float(test.mean()),
-            "initial_test_accuracy": float(initial.mean()),
+            "initial_test_accuracy": self._initial_accuracy(outcome, data.test),
             "validation_accuracy": float(validation[0].mean()) if validation else None,
             "test_deviation": deviation(test),
         }
+
+    def _initial_accuracy(self, outcome: Outcome, test: Split) -> float | None:
+        """None where networks learn nothing from the first images: the result is worth the more."""
+        try:
+            return float(self._accuracies(outcome.initial, [test]).mean())
+        except NumericalError as error:
+            warnings.warn(f"the initial images could not be tested: {error}", stacklevel=2)
+            return None
 
     def _accuracies(
         self, support: Mapping[str, np.ndarray], splits: Sequence[Split]
@@ -189,13 +219,19 @@ class _Matching(Algorithm):
         split = self._method.data.validation
         if state.step not in self._validated or not len(split):
             return {}
-        # of the same weights each time: what differs is the support
-        found = self._method.accuracies(
-            state.support,
-            [split],
-            networks=self._method.validation_networks,
-            key=self._validation_key,
-        )
+        try:
+            # of the same weights each time: what differs is the support
+            found = self._method.accuracies(
+                state.support,
+                [split],
+                networks=self._method.validation_networks,
+                key=self._validation_key,
+            )
+        except NumericalError as error:  # a state that is not the best, and no end of the run
+            warnings.warn(
+                f"the images of step {state.step} could not be validated: {error}", stacklevel=2
+            )
+            return {}
         return {"validation_accuracy": float(found.mean())}
 
 
@@ -216,7 +252,8 @@ def _start(method: Method[Any], size: int, key: PRNGKeyArray) -> tuple[Array, Ar
 
 def _evenly(count: int, steps: int) -> frozenset[int]:
     """The steps of so many validations, the last one among them; the start is no result."""
-    return frozenset(round(steps * (number + 1) / count) for number in range(count))
+    each = (round(steps * (number + 1) / count) for number in range(count))
+    return frozenset(step for step in each if step or not steps)
 
 
 @functools.cache

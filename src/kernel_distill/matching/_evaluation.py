@@ -15,6 +15,10 @@ from kernel_distill.transfer import Model, Trained, TrainingSettings, first_soun
 # cross-entropy, which is what most methods distil for, gets steeper as networks get surer
 CROSS_ENTROPY = TrainingSettings(loss="cross_entropy", factor=(0.1, 0.03, 0.01))
 
+# takes learned labels as they are, be they distributions or not; scaled up, they drown what a
+# network says before it is trained
+SQUARED_ERROR = TrainingSettings(loss="mse", factor=(1.0, 0.3, 0.1), l2=(0.0,), label_scale=(5.0,))
+
 
 def accuracies_of_training(
     model: Model,

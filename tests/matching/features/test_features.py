@@ -124,7 +124,8 @@ def test_pool_grows_old_and_is_renewed(digits: kd.data.Dataset) -> None:
             assert (new is old) == (number != drawn)
         memory = following
     assert renewed > 3
-    # fresh ones are not all the same
+    first = [jax.tree.leaves(member.state.parameters)[-1] for member in memory]
+    assert not any(np.array_equal(first[0], other) for other in first[1:])
     restored = unpack(features.memory(support, key=KEY), pack(memory))
     jax.tree.map(np.testing.assert_array_equal, restored, memory)
     again = [features.after(support, restored, step=25, key=KEY) for _ in range(2)]

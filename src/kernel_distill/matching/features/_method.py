@@ -8,10 +8,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill.data import ClassBalanced, Dataset, augment, one_hot
 from kernel_distill.kernels import fit
+from kernel_distill.matching._evaluation import SQUARED_ERROR
 from kernel_distill.matching._method import Found, Method, Support
 from kernel_distill.matching.features._pool import Member, fresh, trained
 from kernel_distill.matching.features._settings import FeaturesSettings
-from kernel_distill.transfer import Model, State, TrainingSettings
+from kernel_distill.transfer import Model, State
 
 Pool = tuple[Member, ...]
 
@@ -28,9 +29,7 @@ class Features(Method[FeaturesSettings]):
 
     name = "features"
     settings_type = FeaturesSettings
-    # learned labels are no distributions; the larger they are, the less of what a network says
-    # before it is trained is left in the end
-    training = TrainingSettings(loss="mse", factor=(1.0, 0.3, 0.1), l2=(0.0,), label_scale=(5.0,))
+    training = SQUARED_ERROR
 
     def __init__(
         self, model: Model, data: Dataset, settings: FeaturesSettings, key: PRNGKeyArray

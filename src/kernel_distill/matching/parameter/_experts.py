@@ -138,7 +138,8 @@ def train_experts(
             if not finite(states):
                 raise NumericalError(
                     f"the training of an expert ({network.label}) diverged by step "
-                    f"{milestone * milestone_steps}, with learning rate {rate:g}. Take a lower one"
+                    f"{milestone * milestone_steps}, with learning rate {rate:g}. Take a lower one "
+                    "(expert_rate)."
                 )
             kept.append([pack(state.parameters) for state in states])
             if report and milestone:

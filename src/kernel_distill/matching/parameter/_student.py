@@ -89,7 +89,7 @@ def trained(
     raise NumericalError(
         f"{where}: training a network on the distilled images diverged at its step {number} of "
         f"{len(all_turns)}, with learning rate {float(lesson['rate']):.3g}. Take a lower one, or a "
-        "lower learning rate of the images"
+        "lower learning rate of the images."
     )
 
 

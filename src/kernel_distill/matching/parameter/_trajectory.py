@@ -10,12 +10,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill._settings import Report
 from kernel_distill.data import numpy_generator
+from kernel_distill.matching._evaluation import CROSS_ENTROPY, SQUARED_ERROR
 from kernel_distill.matching._method import Found, Method, Support
 from kernel_distill.matching.parameter._distance import trajectory_distance
 from kernel_distill.matching.parameter._experts import Experts, train_experts
 from kernel_distill.matching.parameter._student import Lesson, student, trained, turns
 from kernel_distill.matching.parameter._trajectory_settings import TrajectorySettings
-from kernel_distill.transfer import State
+from kernel_distill.transfer import State, TrainingSettings
 
 
 class Trajectory(Method[TrajectorySettings]):
@@ -50,6 +51,12 @@ class Trajectory(Method[TrajectorySettings]):
             key=self.key,
             report=report,
         )
+
+    @property
+    def training(self) -> TrainingSettings:  # type: ignore[override]
+        """The squared error takes learned labels as they are; the cross-entropy of `transfer` wants
+        distributions."""
+        return SQUARED_ERROR if self.settings.learn_labels else CROSS_ENTROPY
 
     def support(self, images: Float[Array, "s *shape"], labels: Float[Array, "s class"]) -> Support:
         rate = jnp.log(jnp.float32(self.settings.student_rate))
