@@ -8,7 +8,8 @@ class Outline:
     """Some of what a `Dataset` has, by the same names.
 
     Attributes:
-        name, version: of the data set.
+        name: of the data set.
+        version: of it.
         image_shape: (height, width, channel); None where images differ in size.
         class_names: in the order of the labels.
     """
