@@ -1,6 +1,6 @@
 """What the settings of all methods of matching have in common."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import inf
 from typing import ClassVar, Literal
 
@@ -19,6 +19,9 @@ class MatchingSettings:
     """
 
     default_images_per_class: ClassVar[int] = 1
+
+    unused: ClassVar[tuple[str, ...]] = ()
+    """Those that are nothing to a method, which would be said in vain."""
 
     images_per_class: int | None = None
     """Images of each class; by default 1, unless the support size is given."""
@@ -72,6 +75,12 @@ class MatchingSettings:
     """What is done at random to the distilled images in these trainings; by default as augment."""
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            if each.name in self.unused and getattr(self, each.name) != each.default:
+                raise InputError(
+                    f"{each.name} is nothing to this method; got {getattr(self, each.name)}: leave "
+                    "it out"
+                )
         object.__setattr__(self, "augment", tuple(self.augment))  # a list, from YAML or a user
         check_size(self)
         check_optimizer(self.optimizer, schedule=self.schedule)

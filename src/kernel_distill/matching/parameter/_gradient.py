@@ -44,6 +44,7 @@ class Gradient(Method[GradientSettings]):
                 "gradient matching takes natural images of each class: batch_size must be "
                 f"{data.num_classes} or more; got {settings.batch_size}"
             )
+        self._drawn = jax.jit(model.init)
         self._natural = ClassBalanced(data.train)
         # a rest would go to other classes each time, and be compiled for
         size = min(settings.batch_size, len(data.train))
@@ -52,7 +53,7 @@ class Gradient(Method[GradientSettings]):
     def memory(self, support: Support, *, key: PRNGKeyArray) -> State:
         """A network."""
         del support
-        return self.model.init(key)
+        return self._drawn(key)
 
     def gradient(self, support: Support, memory: State, *, step: int, key: PRNGKeyArray) -> Found:
         batch_key, augment_key = jax.random.split(key)
@@ -84,7 +85,7 @@ class Gradient(Method[GradientSettings]):
             NumericalError: the training diverged.
         """
         if (step + 1) % self.settings.updates_a_network == 0:
-            return self.model.init(key)
+            return self._drawn(key)
         settings = self.settings
         lesson = Lesson(
             images=support["images"],

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import inf
+from typing import ClassVar
 
 from kernel_distill._errors import InputError
 from kernel_distill._settings import check_positive
@@ -15,6 +16,8 @@ class TrajectorySettings(MatchingSettings):
     Raises:
         InputError: a value is out of range, or a name is unknown; before any work.
     """
+
+    unused: ClassVar[tuple[str, ...]] = ("batch_size",)
 
     expert_folder: str = "experts"
     """Where the trajectories of networks trained on natural images are kept, a file each. Those

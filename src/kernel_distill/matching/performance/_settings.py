@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import ClassVar, Literal
 
 from kernel_distill._errors import InputError, unknown_name
 from kernel_distill._settings import check_positive
@@ -16,12 +16,14 @@ class UnrolledSettings(MatchingSettings):
 
     `images_per_class` and `support_size` count the images of all distilled steps together: step t
     of S takes the rows t, t + S, t + 2 S, ... of the support, which is sorted by class.
-    `augment` and `training_steps` are not for this method: networks take the distilled steps as
-    they are.
+    `augment`, `training_augment` and `training_steps` are nothing to this method: networks take
+    the distilled steps as they are.
 
     Raises:
         InputError: a value is out of range, or a name is unknown; before any work.
     """
+
+    unused: ClassVar[tuple[str, ...]] = ("augment", "training_augment", "training_steps")
 
     schedule: str = "cosine"
 
@@ -71,11 +73,6 @@ class UnrolledSettings(MatchingSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "others", tuple(self.others))  # a list, from YAML or a user
-        if self.augment:
-            raise InputError(
-                "unrolled training takes images as they are, and networks learn from them in the "
-                f"same steps each time; got augment={self.augment}: leave it out"
-            )
         for name, known in (("initialisation", ("fixed", "random")), ("initialiser", INITIALISERS)):
             if (value := getattr(self, name)) not in known:
                 raise unknown_name(name, value, known)
