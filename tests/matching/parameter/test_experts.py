@@ -98,6 +98,7 @@ def test_those_that_are_there_are_not_trained_again(digits, tmp_path):
         ({"rate": 0.2}, "made for another training: .*0.2.*; got .*0.1"),
         ({"milestones": 4}, "made for another training"),
         ({"data": "preprocessing"}, "made for another data set"),
+        ({"key": jax.random.key(77)}, "made for another key: .*77"),
     ],
 )
 def test_experts_of_something_else_are_refused(digits, tmp_path, change, told):

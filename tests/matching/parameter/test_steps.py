@@ -202,8 +202,8 @@ def outer_step(kind, digits, folder):
         )
     else:
         settings = TrajectorySettings(
-            **common, expert_folder=str(folder), experts=1, expert_milestones=2, milestone_steps=5,
-            latest_start=0,
+            **common, expert_folder=str(folder), experts=1, expert_seed=3, expert_milestones=2,
+            milestone_steps=5, latest_start=0,
             student_steps=5, student_batch_size=8, student_rate=0.05,
         )  # fmt: skip
     method = method_of(kind, kd.networks.named("convnet1-in", width=4), digits, settings)

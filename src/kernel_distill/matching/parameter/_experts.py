@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from kernel_distill._errors import DamagedFileError, InputError, NumericalError
-from kernel_distill._files import PathLike, remove_unfinished, write_atomically
+from kernel_distill._files import PathLike, write_atomically
 from kernel_distill._settings import Progress, Report
 from kernel_distill.artefact import pack, unpack
 from kernel_distill.data import Dataset, one_hot
@@ -107,8 +107,8 @@ def train_experts(
         report: called at each milestone.
 
     Raises:
-        InputError: the folder has experts of another network, other data or other training; the
-            images do not fit the network.
+        InputError: the folder has experts of another network, other data, other training or
+            another key; the images do not fit the network.
         NumericalError: a training diverged.
         StorageError: a file could not be written.
     """
@@ -121,14 +121,13 @@ def train_experts(
         "network": network.to_metadata(),
         "data set": {"name": data.name, "fingerprint": data.train.fingerprint},
         "training": asdict(training) | {"augment": list(training.augment)},
+        "key": np.asarray(jax.random.key_data(key)).tolist(),
     }
     folder = Path(folder)
     paths = tuple(folder / f"expert_{number:04d}.safetensors" for number in range(experts))
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     for number in sorted(set(range(experts)) - set(missing)):
         _require_same(paths[number], identity)
-    if missing:
-        remove_unfinished(folder)
     size = _at_a_time()
     for first in range(0, len(missing), size):
         group = missing[first : first + size]

@@ -48,7 +48,7 @@ class Trajectory(Method[TrajectorySettings]):
             rate=settings.expert_rate,
             batch_size=settings.expert_batch_size,
             augment=settings.augment,
-            key=self.key,
+            key=jax.random.key(settings.expert_seed),
             report=report,
         )
 

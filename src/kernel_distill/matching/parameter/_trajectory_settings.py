@@ -26,6 +26,9 @@ class TrajectorySettings(MatchingSettings):
     experts: int = 10
     """How many there are. The paper takes 200."""
 
+    expert_seed: int = 0
+    """All randomness of their training follows from it, and not from the seed of a run."""
+
     expert_milestones: int = 20
     """How often the weights of each are kept on the way."""
 
