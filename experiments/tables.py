@@ -104,7 +104,7 @@ def matched() -> str:
         deviation = run.get("test_deviation")
         cells = (
             title,
-            " ".join(str(settings[key]) for key in ("network", "width") if key in settings),
+            " ".join(map(str, (*settings["network"], settings.get("width", "")))).strip(),
             f"{100 * run['initial_test_accuracy']:.2f}",
             f"{100 * run['test_accuracy']:.2f}"
             + ("" if deviation is None else f" ± {100 * deviation:.2f}"),
