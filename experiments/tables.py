@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,7 @@ def main() -> None:
 
 def transfers() -> str:
     """That of networks trained on distilled sets: a row for each set and network with a result."""
-    lines = [
-        "| distilled | network | trained on it | beside | published | experiment |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = []
     for name, title, beside, published in TRANSFERS:
         path = FOLDER / "results" / "transfer" / f"{name}.json"
         if not path.exists():
@@ -85,21 +83,15 @@ def transfers() -> str:
                 published,
                 f"`{name}`",
             )
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+            rows.append(cells)
+    header = ("distilled", "network", "trained on it", "beside", "published", "experiment")
+    return markdown(header, rows)
 
 
 def matched() -> str:
     """That of methods with networks: a row for each experiment that has a result."""
-    lines = [
-        "| MNIST | network | before | distilled | published | time | experiment |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, title, published in MATCHED:
-        path = FOLDER / "results" / f"{name}.json"
-        if not path.exists():
-            continue
-        found = json.loads(path.read_text())
+    rows = []
+    for name, title, published, found in results(MATCHED):
         (run,), settings = found["runs"], found["settings"]
         deviation = run.get("test_deviation")
         cells = (
@@ -112,8 +104,9 @@ def matched() -> str:
             duration(run["wall_seconds"]),
             f"`{name}`",
         )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    header = ("MNIST", "network", "before", "distilled", "published", "time", "experiment")
+    return markdown(header, rows)
 
 
 def network_accuracy(result: dict[str, Any]) -> str:
@@ -122,15 +115,9 @@ def network_accuracy(result: dict[str, Any]) -> str:
 
 def table() -> str:
     """The table in markdown: a row for each experiment that has a result."""
-    lines = [
-        "| run | before | distilled | published | time | experiment |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, title, published in ROWS:
-        path = FOLDER / "results" / f"{name}.json"
-        if not path.exists():
-            continue
-        runs = json.loads(path.read_text())["runs"]
+    rows = []
+    for name, title, published, found in results(ROWS):
+        runs = found["runs"]
         cells = (
             title,
             accuracy(runs, "initial_test_accuracy"),
@@ -139,7 +126,24 @@ def table() -> str:
             duration(statistics.mean(run["wall_seconds"] for run in runs)),
             f"`{name}`",
         )
-        lines.append(f"| {' | '.join(cells)} |")
+        rows.append(cells)
+    return markdown(("run", "before", "distilled", "published", "time", "experiment"), rows)
+
+
+def results(
+    experiments: Iterable[tuple[str, str, str]],
+) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Experiments that have a result, each with what run.py has written down of it."""
+    for name, title, published in experiments:
+        path = FOLDER / "results" / f"{name}.json"
+        if path.exists():
+            yield name, title, published, json.loads(path.read_text())
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+    lines += [f"| {' | '.join(cells)} |" for cells in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -54,6 +54,19 @@ def check_positive(settings: Any, *names: str) -> None:
             raise InputError(f"{name} must be 1 or more; got {value}")
 
 
+def check_positive_finite(settings: Any, *names: str) -> None:
+    """Raises InputError where one of these settings is not above 0, or is infinite."""
+    for name in names:
+        if not 0 < (value := getattr(settings, name)) < inf:
+            raise InputError(f"{name} must be positive and finite; got {value}")
+
+
+def check_start(settings: Any) -> None:
+    """Raises UnknownNameError where there is no such first support."""
+    if settings.start not in (known := ("real", "herding", "noise")):
+        raise unknown_name("start", settings.start, known)
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a run is.

@@ -1,12 +1,16 @@
 """The settings of a KIP run, for Python and the command line alike."""
 
 from dataclasses import dataclass
-from math import inf
 from typing import ClassVar, Literal
 
-from kernel_distill._errors import InputError, unknown_name
+from kernel_distill._errors import InputError
 from kernel_distill._optimizers import check_optimizer
-from kernel_distill._settings import check_common, check_positive
+from kernel_distill._settings import (
+    check_common,
+    check_positive,
+    check_positive_finite,
+    check_start,
+)
 from kernel_distill.data import check_augmentations
 
 
@@ -83,8 +87,7 @@ class Settings:
         check_common(self)
         check_optimizer(self.optimizer, schedule=self.schedule)
         check_augmentations(self.augment)
-        if self.start not in (known := ("real", "herding", "noise")):
-            raise unknown_name("start", self.start, known)
+        check_start(self)
         if not (self.learn_images or self.learn_labels):
             raise InputError("nothing is learned: learn_images and learn_labels are both off")
         if self.label_solve_rate and not self.learn_labels:
@@ -95,8 +98,7 @@ class Settings:
         check_positive(self, "batch_size", "patience")
         if self.steps < 0:
             raise InputError(f"steps must not be negative; got {self.steps}")
-        if not 0 < self.learning_rate < inf:
-            raise InputError(f"learning_rate must be positive and finite; got {self.learning_rate}")
+        check_positive_finite(self, "learning_rate")
         for name in ("label_solve_rate", "augment_fraction", "corruption"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise InputError(f"{name} must lie between 0 and 1; got {value}")

@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from kernel_distill._settings import Report
-from kernel_distill.data import Dataset, Split
+from kernel_distill.data import ClassBalanced, Dataset, Split
 from kernel_distill.matching._evaluation import CROSS_ENTROPY, accuracies_of_training
 from kernel_distill.matching._settings import MatchingSettings
 from kernel_distill.transfer import Model, TrainingSettings
@@ -64,6 +64,18 @@ class Method(ABC, Generic[SettingsType]):
     ) -> None:
         self.model, self.data, self.settings, self.key = model, data, settings, key
         self.images = jnp.asarray(data.train.images)
+        self._balanced = ClassBalanced(data.train)
+
+    def batch(self, key: PRNGKeyArray, size: int | None = None) -> Int[np.ndarray, "t"]:
+        """Rows of natural images, as many of each class as of any other.
+
+        Args:
+            key: the randomness of the draw.
+            size: how many; by default `batch_size`, or all where there are no more.
+        """
+        if size is None:
+            size = min(self.settings.batch_size, len(self.data.train))
+        return self._balanced.draw(key, size)
 
     def prepare(self, report: Report | None) -> None:
         """What has to be there before the first step, such as networks trained on natural images.

@@ -1,12 +1,11 @@
 """What the settings of all methods of matching have in common."""
 
 from dataclasses import dataclass, fields
-from math import inf
 from typing import ClassVar, Literal
 
-from kernel_distill._errors import InputError, unknown_name
+from kernel_distill._errors import InputError
 from kernel_distill._optimizers import check_optimizer
-from kernel_distill._settings import check_positive, check_size
+from kernel_distill._settings import check_positive, check_positive_finite, check_size, check_start
 from kernel_distill.data import check_augmentations
 
 
@@ -88,12 +87,9 @@ class MatchingSettings:
             object.__setattr__(self, "training_augment", tuple(self.training_augment))
         for names in (self.augment, self.training_augment or ()):
             check_augmentations(names)
-        if self.start not in (known := ("real", "herding", "noise")):
-            raise unknown_name("start", self.start, known)
+        check_start(self)
         check_positive(self, "batch_size", "test_networks", "training_steps")
         for name in ("steps", "validations"):
             if (value := getattr(self, name)) < 0:
                 raise InputError(f"{name} must not be negative; got {value}")
-        for name in ("learning_rate", "label_learning_rate"):
-            if not 0 < (value := getattr(self, name)) < inf:
-                raise InputError(f"{name} must be positive and finite; got {value}")
+        check_positive_finite(self, "learning_rate", "label_learning_rate")

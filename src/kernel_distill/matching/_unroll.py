@@ -36,6 +36,11 @@ class Trajectory:
     turns: tuple[Any, ...]
 
 
+def finite(tree: Any) -> bool:
+    """Whether all numbers of a tree are."""
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
+
+
 class Unroll:
     """A step, and its derivative, compiled once each; the loop over them runs on the host.
 
@@ -66,6 +71,12 @@ class Unroll:
         for turn in turns:
             initial = self._step(initial, shared, turn)
             yield initial
+
+    def first_not_finite(self, initial: Any, shared: Any, turns: Sequence[Any]) -> int | None:
+        """The place in `turns` of the first step that does not end in finite numbers; None: all
+        do. The steps are taken again."""
+        states = enumerate(self.states(initial, shared, turns))
+        return next((number for number, state in states if not finite(state)), None)
 
     def forward(
         self, initial: Any, shared: Any, turns: Sequence[Any], *, segment: int | None = None

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from kernel_distill.data import ClassBalanced, Dataset, augment
+from kernel_distill.data import augment
 from kernel_distill.matching._evaluation import CROSS_ENTROPY
 from kernel_distill.matching._method import Found, Method, Support
 from kernel_distill.matching.distribution._settings import DistributionSettings
@@ -29,17 +29,10 @@ class Distribution(Method[DistributionSettings]):
     # faster than others: augmented images are not learned by heart in so few steps
     training = replace(CROSS_ENTROPY, factor=(0.5, *CROSS_ENTROPY.factor))
 
-    def __init__(
-        self, model: Model, data: Dataset, settings: DistributionSettings, key: PRNGKeyArray
-    ) -> None:
-        super().__init__(model, data, settings, key)
-        self._batches = ClassBalanced(data.train)
-
     def gradient(self, support: Support, memory: Any, *, step: int, key: PRNGKeyArray) -> Found:
         del step
         batch_key, augment_key, network_key = jax.random.split(key, 3)
-        size = min(self.settings.batch_size, len(self.data.train))
-        batch = self._batches.draw(batch_key, size)
+        batch = self.batch(batch_key)
         loss, gradient = _loss_and_gradient(
             self.model,
             support["images"],

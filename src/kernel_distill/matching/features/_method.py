@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from kernel_distill.data import ClassBalanced, Dataset, augment, one_hot
+from kernel_distill.data import augment, one_hot
 from kernel_distill.kernels import fit
 from kernel_distill.matching._evaluation import SQUARED_ERROR
 from kernel_distill.matching._method import Found, Method, Support
@@ -31,20 +31,13 @@ class Features(Method[FeaturesSettings]):
     settings_type = FeaturesSettings
     training = SQUARED_ERROR
 
-    def __init__(
-        self, model: Model, data: Dataset, settings: FeaturesSettings, key: PRNGKeyArray
-    ) -> None:
-        super().__init__(model, data, settings, key)
-        self._batches = ClassBalanced(data.train)
-
     def memory(self, support: Support, *, key: PRNGKeyArray) -> Pool:
         del support
         return tuple(fresh(self.model, each) for each in jax.random.split(key, self.settings.pool))
 
     def gradient(self, support: Support, memory: Pool, *, step: int, key: PRNGKeyArray) -> Found:
         batch_key, augment_key = jax.random.split(key)
-        size = min(self.settings.batch_size, len(self.data.train))
-        batch = self._batches.draw(batch_key, size)
+        batch = self.batch(batch_key)
         with jax.enable_x64(True):
             loss, gradient = _loss_and_gradient(
                 self.model,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import inf
 
 from kernel_distill._errors import InputError
-from kernel_distill._settings import check_positive
+from kernel_distill._settings import check_positive, check_positive_finite
 from kernel_distill.matching._settings import MatchingSettings
 
 
@@ -35,9 +35,6 @@ class FeaturesSettings(MatchingSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive(self, "pool", "pool_steps")
-        if not 0 < self.pool_learning_rate < inf:
-            raise InputError(
-                f"pool_learning_rate must be positive and finite; got {self.pool_learning_rate}"
-            )
+        check_positive_finite(self, "pool_learning_rate")
         if not 0 <= self.ridge < inf:
             raise InputError(f"ridge must be 0 or more, and finite; got {self.ridge}")

@@ -17,10 +17,10 @@ from kernel_distill._files import PathLike, write_atomically
 from kernel_distill._settings import Progress, Report
 from kernel_distill.artefact import pack, unpack
 from kernel_distill.data import Dataset, one_hot
+from kernel_distill.matching._unroll import finite
 from kernel_distill.matching.parameter._student import (
     Lesson,
     Turn,
-    finite,
     student,
     student_step,
     turns,

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from kernel_distill._errors import InputError
-from kernel_distill.data import ClassBalanced, Dataset, augment
+from kernel_distill.data import Dataset, augment
 from kernel_distill.matching._descent import cross_entropy
 from kernel_distill.matching._method import Found, Method, Support
 from kernel_distill.matching.parameter._distance import gradient_distance
@@ -45,7 +45,6 @@ class Gradient(Method[GradientSettings]):
                 f"{data.num_classes} or more; got {settings.batch_size}"
             )
         self._drawn = jax.jit(model.init)
-        self._natural = ClassBalanced(data.train)
         # a rest would go to other classes each time, and be compiled for
         size = min(settings.batch_size, len(data.train))
         self._batch_size = size // data.num_classes * data.num_classes
@@ -57,7 +56,7 @@ class Gradient(Method[GradientSettings]):
 
     def gradient(self, support: Support, memory: State, *, step: int, key: PRNGKeyArray) -> Found:
         batch_key, augment_key = jax.random.split(key)
-        rows = self._natural.draw(batch_key, self._batch_size)
+        rows = self.batch(batch_key, self._batch_size)
         natural = self.data.train.labels[rows]
         distilled = np.asarray(support["labels"]).argmax(axis=1)
         images = support["images"]

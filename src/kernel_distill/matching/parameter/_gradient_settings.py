@@ -1,10 +1,9 @@
 """The settings of gradient matching, for Python and the command line alike."""
 
 from dataclasses import dataclass
-from math import inf
 
 from kernel_distill._errors import InputError
-from kernel_distill._settings import check_positive
+from kernel_distill._settings import check_positive, check_positive_finite
 from kernel_distill.matching._settings import MatchingSettings
 
 
@@ -39,8 +38,7 @@ class GradientSettings(MatchingSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive(self, "updates_a_network", "network_steps", "network_batch_size")
-        if not 0 < self.network_rate < inf:
-            raise InputError(f"network_rate must be positive and finite; got {self.network_rate}")
+        check_positive_finite(self, "network_rate")
         if self.learn_labels:
             raise InputError(
                 "gradient matching goes class by class, and an image has one: its labels stay "

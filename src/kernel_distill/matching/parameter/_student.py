@@ -3,17 +3,16 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from kernel_distill._errors import NumericalError
 from kernel_distill.data import augment, numpy_generator
 from kernel_distill.matching._descent import descend
-from kernel_distill.matching._unroll import Trajectory, Unroll
+from kernel_distill.matching._unroll import Trajectory, Unroll, finite
 from kernel_distill.transfer import Model, State
 
 
@@ -84,15 +83,10 @@ def trained(
     found = steps.forward(initial, lesson, all_turns)
     if finite(found.final):
         return found
-    states = enumerate(steps.states(initial, lesson, all_turns), start=1)
-    number = next(number for number, state in states if not finite(state))
+    number = steps.first_not_finite(initial, lesson, all_turns)
+    assert number is not None  # the last one at the latest
     raise NumericalError(
-        f"{where}: training a network on the distilled images diverged at its step {number} of "
+        f"{where}: training a network on the distilled images diverged at its step {number + 1} of "
         f"{len(all_turns)}, with learning rate {float(lesson['rate']):.3g}. Take a lower one, or a "
         "lower learning rate of the images."
     )
-
-
-def finite(tree: Any) -> bool:
-    """Whether all numbers of a tree are."""
-    return all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(tree))

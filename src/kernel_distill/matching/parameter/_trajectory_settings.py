@@ -1,11 +1,10 @@
 """The settings of trajectory matching, for Python and the command line alike."""
 
 from dataclasses import dataclass
-from math import inf
 from typing import ClassVar
 
 from kernel_distill._errors import InputError
-from kernel_distill._settings import check_positive
+from kernel_distill._settings import check_positive, check_positive_finite
 from kernel_distill.matching._settings import MatchingSettings
 
 
@@ -66,9 +65,7 @@ class TrajectorySettings(MatchingSettings):
             *("experts", "expert_milestones", "milestone_steps", "expert_batch_size"),
             *("milestones_ahead", "student_steps", "student_batch_size"),
         )
-        for name in ("expert_rate", "student_rate", "student_rate_rate"):
-            if not 0 < (value := getattr(self, name)) < inf:
-                raise InputError(f"{name} must be positive and finite; got {value}")
+        check_positive_finite(self, "expert_rate", "student_rate", "student_rate_rate")
         if not 0 <= self.latest_start <= self.expert_milestones - self.milestones_ahead:
             raise InputError(
                 "an expert goes on for milestones_ahead from where a student starts: latest_start "

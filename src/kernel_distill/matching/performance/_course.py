@@ -11,13 +11,10 @@ from jaxtyping import Array, Float, Int
 
 from kernel_distill._errors import NumericalError
 from kernel_distill.matching._descent import descend
+from kernel_distill.matching._method import Support
 from kernel_distill.matching._products import as_products
-from kernel_distill.matching._unroll import Unroll
+from kernel_distill.matching._unroll import Unroll, finite
 from kernel_distill.transfer import Model, State
-
-Support = dict[str, Float[Array, "..."]]
-"""images [s, *shape], labels [s, class] (one-hot minus 1/C, or learned ones), rates
-[epoch, step] (see `positive`)."""
 
 Turn = tuple[Any, Any]  # the numbers of the epoch and of the distilled step
 
@@ -135,15 +132,12 @@ class Course:
 
     def _require_finite(self, group: State, support: Support, end: Any) -> None:
         """Raises NumericalError, which says from which step on, unless all of `end` is finite."""
-        if _finite(end):
+        if finite(end):
             return
         turns = _turns(support)
-        after = self._unroll.states(group, support, turns)
+        number = self._unroll.first_not_finite(group, support, turns)
         # where only the loss is not finite, the last step has gone too far
-        epoch, step = next(
-            (turn for turn, state in zip(turns, after, strict=True) if not _finite(state)),
-            turns[-1],
-        )
+        epoch, step = turns[-1 if number is None else number]
         rate = float(positive(support["rates"])[epoch, step])
         raise NumericalError(
             f"{self.model.network.name} diverges on the distilled images: it is not finite after "
@@ -163,7 +157,3 @@ def _turns(support: Support) -> list[Turn]:
     return [
         (np.int32(epoch), np.int32(number)) for epoch in range(epochs) for number in range(steps)
     ]
-
-
-def _finite(tree: Any) -> bool:
-    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))

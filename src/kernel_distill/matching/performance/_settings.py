@@ -1,11 +1,10 @@
 """How unrolled training distils."""
 
 from dataclasses import dataclass
-from math import inf
 from typing import ClassVar, Literal
 
 from kernel_distill._errors import InputError, unknown_name
-from kernel_distill._settings import check_positive
+from kernel_distill._settings import check_positive, check_positive_finite
 from kernel_distill.matching._settings import MatchingSettings
 from kernel_distill.matching.performance._initial import INITIALISERS
 
@@ -77,9 +76,7 @@ class UnrolledSettings(MatchingSettings):
             if (value := getattr(self, name)) not in known:
                 raise unknown_name(name, value, known)
         check_positive(self, "distilled_steps", "epochs", "initialisations")
-        for name in ("inner_learning_rate", "rate_learning_rate"):
-            if not 0 < (value := getattr(self, name)) < inf:
-                raise InputError(f"{name} must be positive and finite; got {value}")
+        check_positive_finite(self, "inner_learning_rate", "rate_learning_rate")
         if self.weights and self.others:
             raise InputError(
                 "a file of weights is of one network; got weights and "

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill._errors import InputError
-from kernel_distill.data import ClassBalanced, Dataset, Split
+from kernel_distill.data import Dataset, Split
 from kernel_distill.matching._method import Found, Method, Support
 from kernel_distill.matching.performance._course import Course, mean_of, positive, raw
 from kernel_distill.matching.performance._mislead import misled
@@ -65,7 +65,6 @@ class Unrolled(Method[UnrolledSettings]):
         ]
         self._courses = [Course(each) for each in (model, *others)]
         self._starts = [Starts(course.model, settings, key) for course in self._courses]
-        self._targets = ClassBalanced(data.train)
         self._classes = misled(data.train.labels, settings.mislead)
 
     def support(self, images: Float[Array, "s *shape"], labels: Float[Array, "s class"]) -> Support:
@@ -90,7 +89,7 @@ class Unrolled(Method[UnrolledSettings]):
 
     def gradient(self, support: Support, memory: Any, *, step: int, key: PRNGKeyArray) -> Found:
         batch_key, start_key = jax.random.split(key)
-        batch = self._targets.draw(batch_key, min(self.settings.batch_size, len(self._classes)))
+        batch = self.batch(batch_key)
         images, classes = self.images[batch], jnp.asarray(self._classes[batch])
         found = [
             course.gradient(starts.of_step(start_key), support, images, classes)
