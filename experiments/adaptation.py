@@ -1,0 +1,120 @@
+"""One step on a hundred distilled images moves a trained network: to other data, or to forget.
+
+    python experiments/adaptation.py mnist_usps --usps usps.h5
+
+reads experiments/adaptation/mnist_usps.yaml, trains a network on the data that it names first
+(`source`) and distils those that it names second (`target`) into images that move these very
+weights in one step of gradient descent; with `mislead`, into images that have it take one class for
+another. What the network knew before and knows after goes to experiments/results/adaptation.
+
+USPS is the usps.h5 that is passed around with the groups train and test: 16x16 pixels, which are
+put as MNIST has its own, 20x20 in the middle of 28x28. It is read with h5py, which comes with
+TensorFlow.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+
+import kernel_distill as kd
+from kernel_distill.artefact import read_config
+from kernel_distill.matching import performance
+from kernel_distill.transfer import Model, State, accuracy
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Moves a trained network by one step on distilled images."""
+
+    name: tyro.conf.Positional[str]
+    """The name of its YAML file in experiments/adaptation, without the suffix."""
+
+    usps: Path | None = None
+    """The file usps.h5, where USPS takes part."""
+
+
+def main() -> None:
+    arguments = tyro.cli(Arguments)
+    config = read_config(FOLDER / "adaptation" / f"{arguments.name}.yaml")
+    source, target = (dataset(config[part], arguments.usps) for part in ("source", "target"))
+    network = kd.networks.named(config["network"])
+    weights = FOLDER.parent / "runs" / f"{config['source']}_{config['network']}.npz"
+    if not weights.exists():
+        weights.parent.mkdir(exist_ok=True)
+        performance.pretrain(network, source, weights, key=jax.random.key(0), steps=3000)
+    begin = time.perf_counter()
+    result = kd.matching.distill(
+        network,
+        target,
+        method="unrolled",
+        key=jax.random.key(1),
+        weights=str(weights),
+        **config["settings"],
+    )
+    seconds = time.perf_counter() - begin
+    followed = performance.follow(
+        result.distilled, network, key=jax.random.key(2), weights=weights
+    )
+    (before,), (after,) = followed.before, followed.states
+    found = {
+        "experiment": arguments.name,
+        "settings": config,
+        "wall_seconds": seconds,
+        "before": known(followed.model, before, source, target, config),
+        "after": known(followed.model, after, source, target, config),
+    }
+    path = FOLDER / "results" / "adaptation" / f"{arguments.name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+def known(
+    model: Model,
+    state: State,
+    source: kd.data.Dataset,
+    target: kd.data.Dataset,
+    config: dict[str, Any],
+) -> dict[str, float]:
+    """What a network says of the test sets."""
+    if mislead := config["settings"].get("mislead"):
+        return performance.harm(model, state, target.test, mislead=mislead)._asdict()
+    return {
+        "source": accuracy(model, state, source.test),
+        "target": accuracy(model, state, target.test),
+    }
+
+
+def dataset(name: str, usps: Path | None) -> kd.data.Dataset:
+    if name != "usps":
+        return kd.data.load(name)
+    if usps is None:
+        raise SystemExit("this experiment is with USPS: say where it is, with --usps usps.h5")
+    import h5py
+
+    with h5py.File(usps) as file:
+        arrays = [
+            array
+            for part in ("train", "test")
+            for array in (as_mnist(file[part]["data"][:]), file[part]["target"][:])
+        ]
+    return kd.data.from_arrays(*arrays, name="usps")
+
+
+def as_mnist(rows: np.ndarray) -> np.ndarray:
+    """USPS' 16x16 pixels, which digits fill, as 20x20 in the middle of 28x28."""
+    images = rows.reshape(-1, 16, 16, 1)
+    resized = np.asarray(jax.image.resize(images, (len(images), 20, 20, 1), "linear"))
+    return np.pad(resized, ((0, 0), (4, 4), (4, 4), (0, 0)))
+
+
+if __name__ == "__main__":
+    main()
