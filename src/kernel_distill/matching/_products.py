@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill.networks import Network
+from kernel_distill.transfer import Model
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ class AsProducts(Network):
 def as_products(network: Network) -> AsProducts:
     """The network, whose convolutions are matrix products."""
     return AsProducts(network.name, network.width, network)
+
+
+def in_training(model: Model) -> Model:
+    """The model as it is fastest where a training of it is differentiated: on CPUs by products."""
+    if jax.default_backend() != "cpu":
+        return model
+    return Model(as_products(model.network), model.image_shape, model.num_classes)
 
 
 def convolution(

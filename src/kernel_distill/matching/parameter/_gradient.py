@@ -12,6 +12,7 @@ from kernel_distill._errors import InputError
 from kernel_distill.data import Dataset, augment
 from kernel_distill.matching._descent import cross_entropy
 from kernel_distill.matching._method import Found, Method, Support
+from kernel_distill.matching._products import in_training
 from kernel_distill.matching.parameter._distance import gradient_distance
 from kernel_distill.matching.parameter._gradient_settings import GradientSettings
 from kernel_distill.matching.parameter._student import Lesson, student, trained, turns
@@ -66,7 +67,7 @@ class Gradient(Method[GradientSettings]):
         for label in np.intersect1d(natural, distilled):
             own = jnp.asarray(np.flatnonzero(distilled == label))
             distance, slope = _of_class(
-                self.model,
+                in_training(self.model),
                 memory,
                 images[own],
                 self.images[rows[natural == label]],

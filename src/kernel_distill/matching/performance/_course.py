@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from kernel_distill._errors import NumericalError
 from kernel_distill.matching._descent import descend
 from kernel_distill.matching._method import Support
-from kernel_distill.matching._products import as_products
+from kernel_distill.matching._products import in_training
 from kernel_distill.matching._unroll import Unroll, finite
 from kernel_distill.transfer import Model, State
 
@@ -73,10 +73,7 @@ class Course:
     def __init__(self, model: Model) -> None:
         self.model = model
         self._together = jax.default_backend() != "cpu"
-        inner = model
-        if not self._together:
-            inner = Model(as_products(model.network), model.image_shape, model.num_classes)
-        step = functools.partial(learn, inner)
+        step = functools.partial(learn, in_training(model))
         loss = jax.value_and_grad(functools.partial(classification_loss, model))
         if self._together:
             step = jax.vmap(step, in_axes=(0, None, None))
