@@ -24,6 +24,11 @@ def tiny() -> data.Dataset:
     )
 
 
+@pytest.fixture(scope="session")
+def digits() -> data.Dataset:
+    return data.load("digits")
+
+
 @dataclass(frozen=True)
 class MeansSettings(MatchingSettings):
     noise: float = 0.1

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-_METRIC = float | int | None
+_NUMBER = float | int
+_METRIC = _NUMBER | None
 
 # of what is there and is relied on; what must be there, say those who rely on it
 _FORM: Mapping[str, Any] = {
@@ -20,6 +21,22 @@ _FORM: Mapping[str, Any] = {
         "test_deviation": _METRIC,
     },
     "preprocessing": {"recipe": {"preprocessing": str}},
+    "unrolled": {
+        "distilled_steps": int,
+        "epochs": int,
+        "learning_rates": [[_NUMBER]],
+        "networks": [
+            {
+                "name": str,
+                "initialisation": str,
+                "initialiser": str,
+                "weights": str,
+                "key": [int],
+                "key_implementation": str,
+                "mean_square": _NUMBER,
+            }
+        ],
+    },
     "settings": {},
     "packages": {},
     "origin": {"file": str},

@@ -1,6 +1,7 @@
 """A run of a method of matching: the outer loop around the gradients that it gives."""
 
 import functools
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -91,8 +92,10 @@ def prepare(
     method_key, run_key = jax.random.split(key)
     with jax.enable_x64(False):
         learner = known(model, data, chosen, method_key)
+        begin = time.monotonic()
         learner.prepare(report)
-        return Prepared(learner, _Matching(learner, size=size, key=run_key), key)
+        process = _Matching(learner, size=size, key=run_key, seconds=time.monotonic() - begin)
+        return Prepared(learner, process, key)
 
 
 class Prepared:
@@ -162,9 +165,11 @@ class NetworkLearner(Learner):
 
 
 class _Matching(Algorithm):
-    """A method as the outer loop asks for it."""
+    """A method as the outer loop asks for it; `seconds` have gone into its preparation."""
 
-    def __init__(self, method: Method[Any], *, size: int, key: PRNGKeyArray) -> None:
+    def __init__(
+        self, method: Method[Any], *, size: int, key: PRNGKeyArray, seconds: float
+    ) -> None:
         settings, data = method.settings, method.data
         start_key, memory_key, self._step_key, self._validation_key, self.test_key = (
             jax.random.split(key, 5)
@@ -184,6 +189,7 @@ class _Matching(Algorithm):
             self._update.init(learned),
             support,
             memory=method.memory(support, key=memory_key),
+            seconds=seconds,
         )
         self.view = View(
             np.asarray(support["images"]),
@@ -208,8 +214,8 @@ class _Matching(Algorithm):
             raise NumericalError(
                 f"the loss or the support is not finite after step {state.step + 1}; likely "
                 f"causes: a learning rate is too large (of "
-                f"{', '.join(f'{name}: {rate:g}' for name, rate in self._rates.items())}), or the "
-                "network's training diverged."
+                f"{', '.join(f'{name}: {rate:g}' for name, rate in self._rates.items())}), or "
+                f"{self._method.likely_cause}."
             )
         memory = self._method.after(support, found.memory, step=state.step, key=after_key)
         following = replace(state, support=support, optimizer_state=optimizer_state, memory=memory)

@@ -47,6 +47,7 @@ class Method(ABC, Generic[SettingsType]):
         settings_type: the dataclass of its settings.
         training: how networks are trained to test it.
         validation_networks: how many are, in the course of a run, to choose the best state by.
+        likely_cause: why a loss may not be finite, besides learning rates of the support.
         model: the network, as a function of its parameters.
         data: what is distilled.
         settings: of the method.
@@ -58,6 +59,7 @@ class Method(ABC, Generic[SettingsType]):
     settings_type: ClassVar[type[MatchingSettings]]
     training: ClassVar[TrainingSettings] = CROSS_ENTROPY
     validation_networks: ClassVar[int] = 1
+    likely_cause: ClassVar[str] = "the network's training diverged"
 
     def __init__(
         self, model: Model, data: Dataset, settings: SettingsType, key: PRNGKeyArray

@@ -21,11 +21,6 @@ PIXELS = (8, 8, 1)
 MLP = kd.networks.named("mlp", width=12)
 
 
-@pytest.fixture(scope="module")
-def digits() -> kd.data.Dataset:
-    return kd.data.load("digits")
-
-
 def begun(digits: kd.data.Dataset, network: Network = MLP, **settings):
     """The method at natural images: itself, the support, its memory."""
     chosen = kd.data.ClassBalanced(digits.train).draw(jax.random.key(1), 20)

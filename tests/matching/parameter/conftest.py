@@ -34,8 +34,3 @@ def rows() -> data.Dataset:
     labels = np.arange(90) % 3
     images = random.standard_normal((3, 4))[labels] + random.standard_normal((90, 4))
     return data.from_arrays(images[:70], labels[:70], images[70:], labels[70:], validation_size=10)
-
-
-@pytest.fixture(scope="session")
-def digits() -> data.Dataset:
-    return data.load("digits")

@@ -112,7 +112,7 @@ def test_both_sides_are_augmented_alike(linear, digits):
 
 def test_the_network_is_trained_on_the_distilled_images_until_a_fresh_one_is_drawn(linear, rows):
     settings = GradientSettings(
-        **ALL, updates_a_network=2, network_steps=5, network_rate=0.3, network_batch_size=9
+        **ALL, updates_a_network=2, network_steps=5, network_learning_rate=0.3, network_batch_size=9
     )
     method = method_of(Gradient, linear, rows, settings)
     support = first_support(method)
@@ -130,7 +130,7 @@ def test_the_network_is_trained_on_the_distilled_images_until_a_fresh_one_is_dra
 
 def test_a_training_that_diverges_is_said(rows):
     settings = GradientSettings(
-        **ALL, updates_a_network=2, network_steps=7, network_rate=1e20, learning_rate=0.1
+        **ALL, updates_a_network=2, network_steps=7, network_learning_rate=1e20, learning_rate=0.1
     )
     method = method_of(Gradient, MLP, rows, settings)
     support = first_support(method)
@@ -144,9 +144,9 @@ def test_a_training_that_diverges_is_said(rows):
 def trajectory(linear, rows, folder, **settings):
     given = {
         "images_per_class": 3, "expert_folder": str(folder), "experts": 1,
-        "expert_batch_size": 20, "expert_rate": 0.1, "latest_start": 0, "expert_milestones": 3,
-        "milestone_steps": 3, "milestones_ahead": 3,
-        "student_steps": 4, "student_rate": 0.2, "learn_labels": True,
+        "expert_batch_size": 20, "expert_learning_rate": 0.1, "latest_start": 0,
+        "expert_milestones": 3, "milestone_steps": 3, "milestones_ahead": 3,
+        "student_steps": 4, "student_learning_rate": 0.2, "learn_labels": True,
     }  # fmt: skip
     return method_of(Trajectory, linear, rows, TrajectorySettings(**given | settings))
 
@@ -162,11 +162,11 @@ def test_gradient_through_the_training_of_a_student(linear, rows, tmp_path):
         distance = sum(np.sum((x - y) ** 2) for x, y in zip(end, goal, strict=True))
         return distance / sum(np.sum((x - y) ** 2) for x, y in zip(start, goal, strict=True))
 
-    names = ("images", "labels", "log_student_rate")
+    names = ("images", "labels", "log_student_learning_rate")
     found = method.gradient(support, {}, step=0, key=KEY)
     values = [np.asarray(support[name], np.float64) for name in names]
     np.testing.assert_allclose(found.metrics["loss"], loss(*values), rtol=1e-4)
-    np.testing.assert_allclose(found.metrics["student_rate"], 0.2, rtol=1e-5)
+    np.testing.assert_allclose(found.metrics["student_learning_rate"], 0.2, rtol=1e-5)
     for number, name in enumerate(names):
 
         def of_one(x, number=number):
@@ -177,16 +177,16 @@ def test_gradient_through_the_training_of_a_student(linear, rows, tmp_path):
 
 
 def test_labels_and_rate_are_learned_where_they_are_to_be(linear, rows, tmp_path):
-    method = trajectory(linear, rows, tmp_path, learn_labels=False, student_rate_rate=0.5)
-    assert method.learning_rates() == {"images": 0.01, "log_student_rate": 0.5}
+    method = trajectory(linear, rows, tmp_path, learn_labels=False, rate_learning_rate=0.5)
+    assert method.learning_rates() == {"images": 0.01, "log_student_learning_rate": 0.5}
     support = first_support(method)
     found = method.gradient(support, {}, step=0, key=KEY)
-    assert set(found.gradient) == {"images", "log_student_rate"}
-    assert method.metadata(support)["student_rate"] == pytest.approx(0.2)
+    assert set(found.gradient) == {"images", "log_student_learning_rate"}
+    assert method.metadata(support)["student_learning_rate"] == pytest.approx(0.2)
 
 
 def test_a_student_that_diverges_is_said(rows, tmp_path):
-    method = trajectory(MLP, rows, tmp_path, student_rate=1e20)
+    method = trajectory(MLP, rows, tmp_path, student_learning_rate=1e20)
     with pytest.raises(NumericalError) as raised:
         method.gradient(first_support(method), {}, step=7, key=KEY)
     assert "in outer step 8" in str(raised.value)
@@ -204,7 +204,7 @@ def outer_step(kind, digits, folder):
         settings = TrajectorySettings(
             **common, expert_folder=str(folder), experts=1, expert_seed=3, expert_milestones=2,
             milestone_steps=5, latest_start=0,
-            student_steps=5, student_batch_size=8, student_rate=0.05,
+            student_steps=5, student_batch_size=8, student_learning_rate=0.05,
         )  # fmt: skip
     method = method_of(kind, kd.networks.named("convnet1-in", width=4), digits, settings)
     support = first_support(method, images_per_class=2)
@@ -229,9 +229,17 @@ def test_an_outer_step_is_what_it_was(digits, tmp_path, kind):
     [
         (GradientSettings, {"learn_labels": True}, "its labels stay fixed"),
         (GradientSettings, {"network_steps": 0}, "network_steps must be 1 or more"),
-        (GradientSettings, {"network_rate": 0.0}, "network_rate must be positive"),
+        (
+            GradientSettings,
+            {"network_learning_rate": 0.0},
+            "network_learning_rate must be positive",
+        ),
         (TrajectorySettings, {"latest_start": 19}, "latest_start must be from 0 to"),
-        (TrajectorySettings, {"student_rate": -1.0}, "student_rate must be positive"),
+        (
+            TrajectorySettings,
+            {"student_learning_rate": -1.0},
+            "student_learning_rate must be positive",
+        ),
         (TrajectorySettings, {"experts": 0}, "experts must be 1 or more"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -48,7 +49,7 @@ def pool(rows, tmp_path_factory):
         preprocessing="none",
     )  # fmt: skip
     path = tmp_path_factory.mktemp("weights") / "foreign.npz"
-    trained = performance.pretrain(MLP, foreign, path, key=KEY, networks=6, steps=8)
+    trained = performance.pretrain(MLP, foreign, path, key=KEY, networks=6, steps=100)
     assert trained.accuracies(rows.test).mean() < 0.7
     return str(path)
 
@@ -135,7 +136,7 @@ def test_random_trained_weights_are_tested_by_others(rows, pool, tmp_path):
 
 def test_a_network_is_misled_about_one_class_and_knows_the_others(rows, tmp_path):
     path = tmp_path / "honest.npz"
-    performance.pretrain(MLP, rows, path, key=KEY, steps=8)
+    performance.pretrain(MLP, rows, path, key=KEY, steps=100)
     result = _distilled(rows, weights=str(path), mislead=(2, 0), inner_learning_rate=0.3, steps=100)
     followed = follow(result.distilled, MLP, key=KEY, weights=path)
     before, after = (
@@ -147,6 +148,9 @@ def test_a_network_is_misled_about_one_class_and_knows_the_others(rows, tmp_path
     assert after.attacked < 0.1
     assert after.misled > 0.8
     assert after.others > 0.8
+    only = replace(rows.test, images=rows.test.images[:0], labels=rows.test.labels[:0])
+    with pytest.raises(InputError, match="must have images of both; got 0 of it among 0"):
+        performance.harm(followed.model, followed.before[0], only, mislead=(2, 0))
     share = np.mean(rows.test.labels == 2)
     told = (1 - share) * after.others + share * after.misled
     assert result.test_accuracy == pytest.approx(told)
@@ -223,6 +227,25 @@ def test_a_set_of_another_method_cannot_be_followed(rows):
     natural = kd.Distilled(rows.train.images[:3], kd.data.one_hot(np.arange(3), 3), {})
     with pytest.raises(InputError, match="train on it with `transfer`"):
         follow(natural, MLP, key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"learning_rates": []}, "under 'unrolled', its networks, and as many learning rates"),
+        ({"learning_rates": [[0.1], [0.1, 0.2]]}, r"epochs of \[1, 2\] rates"),
+        ({"learning_rates": [[0.1, 0.1]]}, r"among which its 3 images .* epochs of \[2\] rates"),
+        ({"learning_rates": [[-0.1]]}, "must be positive and finite"),
+        ({"networks": []}, "under 'unrolled', its networks"),
+    ],
+)
+def test_steps_that_do_not_fit_the_set_are_refused(rows, told, said):
+    natural = kd.Distilled(rows.train.images[:3], kd.data.one_hot(np.arange(3), 3), {})
+    whole = {"learning_rates": [[0.1]], "networks": [{"name": "mlp"}]}
+    with pytest.raises(InputError, match=said):
+        follow(replace(natural, metadata={"unrolled": whole | told}), MLP, key=KEY)
+    with pytest.raises(InputError, match=r"\['learning_rates'\]\[0\]\[0\] must be"):
+        kd.Distilled(natural.images, natural.labels, {"unrolled": {"learning_rates": [["x"]]}})
 
 
 @pytest.mark.parametrize("name", ["convnet2-in", "fc1"])

@@ -30,6 +30,10 @@ class Features(Method[FeaturesSettings]):
     name = "features"
     settings_type = FeaturesSettings
     training = SQUARED_ERROR
+    likely_cause = (
+        "the ridge is too small for features that are alike (ridge), or networks of the pool "
+        "diverged (pool_learning_rate)"
+    )
 
     def memory(self, support: Support, *, key: PRNGKeyArray) -> Pool:
         del support

@@ -138,7 +138,7 @@ def train_experts(
                 raise NumericalError(
                     f"the training of an expert ({network.label}) diverged by step "
                     f"{milestone * milestone_steps}, with learning rate {rate:g}. Take a lower one "
-                    "(expert_rate)."
+                    "(expert_learning_rate)."
                 )
             kept.append([pack(state.parameters) for state in states])
             if report and milestone:

@@ -13,6 +13,7 @@ from kernel_distill.data import Dataset, augment
 from kernel_distill.matching._descent import cross_entropy
 from kernel_distill.matching._method import Found, Method, Support
 from kernel_distill.matching._products import in_training
+from kernel_distill.matching._statistics import with_statistics
 from kernel_distill.matching.parameter._distance import gradient_distance
 from kernel_distill.matching.parameter._gradient_settings import GradientSettings
 from kernel_distill.matching.parameter._student import Lesson, student, trained, turns
@@ -27,7 +28,7 @@ class Gradient(Method[GradientSettings]):
     distilled images between them. With `augment`, natural and distilled images of a class are
     changed by one and the same draw (differentiable siamese augmentation), and each of them by its
     own where the network is trained. Batch normalisation, which a batch of one class would mislead,
-    goes by its running statistics.
+    goes by the statistics of the natural images of all classes that the step takes.
 
     Source: Zhao et al. 2021, "Dataset Condensation with Gradient Matching", algorithm 1; Zhao &
     Bilen 2021, "Dataset Condensation with Differentiable Siamese Augmentation", algorithm 1.
@@ -61,6 +62,8 @@ class Gradient(Method[GradientSettings]):
         natural = self.data.train.labels[rows]
         distilled = np.asarray(support["labels"]).argmax(axis=1)
         images = support["images"]
+        if jax.tree.leaves(memory.rest):
+            memory = with_statistics(self.model, memory, self.images[rows])
         loss, gradient = jnp.float32(0), jnp.zeros_like(images)
         # one program for all classes, again and again: XLA's CPU compiler makes poor ones of
         # convolutions within loops
@@ -90,7 +93,7 @@ class Gradient(Method[GradientSettings]):
         lesson = Lesson(
             images=support["images"],
             labels=support["labels"],
-            rate=jnp.float32(settings.network_rate),
+            rate=jnp.float32(settings.network_learning_rate),
         )
         all_turns = turns(
             len(support["images"]),
@@ -99,7 +102,14 @@ class Gradient(Method[GradientSettings]):
             key=key,
         )
         steps = student(self.model, settings.augment)
-        return trained(steps, memory, lesson, all_turns, where=f"after outer step {step + 1}").final
+        return trained(
+            steps,
+            memory,
+            lesson,
+            all_turns,
+            where=f"after outer step {step + 1}",
+            setting="network_learning_rate",
+        ).final
 
 
 @functools.partial(jax.jit, static_argnames=("model", "names"))

@@ -67,7 +67,13 @@ def turns(count: int, *, steps: int, batch_size: int, key: PRNGKeyArray) -> list
 
 
 def trained(
-    steps: Unroll, initial: State, lesson: Lesson, all_turns: Sequence[Turn], *, where: str
+    steps: Unroll,
+    initial: State,
+    lesson: Lesson,
+    all_turns: Sequence[Turn],
+    *,
+    where: str,
+    setting: str,
 ) -> Trajectory:
     """A training, as far as it goes.
 
@@ -77,6 +83,7 @@ def trained(
         lesson: what is learned from.
         all_turns: of each step.
         where: what the training is for, in a message.
+        setting: that which the learning rate comes from, in a message.
 
     Raises:
         NumericalError: it ended in weights that are not finite.
@@ -88,6 +95,6 @@ def trained(
     assert number is not None  # the last one at the latest
     raise NumericalError(
         f"{where}: training a network on the distilled images diverged at its step {number + 1} of "
-        f"{len(all_turns)}, with learning rate {float(lesson['rate']):.3g}. Take a lower one, or a "
-        "lower learning rate of the images."
+        f"{len(all_turns)}, with learning rate {float(lesson['rate']):.3g}. Take a lower "
+        f"{setting}, or a lower learning_rate of the images."
     )

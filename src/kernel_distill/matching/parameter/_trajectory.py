@@ -45,7 +45,7 @@ class Trajectory(Method[TrajectorySettings]):
             experts=settings.experts,
             milestones=settings.expert_milestones,
             milestone_steps=settings.milestone_steps,
-            rate=settings.expert_rate,
+            rate=settings.expert_learning_rate,
             batch_size=settings.expert_batch_size,
             augment=settings.augment,
             key=jax.random.key(settings.expert_seed),
@@ -59,11 +59,13 @@ class Trajectory(Method[TrajectorySettings]):
         return SQUARED_ERROR if self.settings.learn_labels else CROSS_ENTROPY
 
     def support(self, images: Float[Array, "s *shape"], labels: Float[Array, "s class"]) -> Support:
-        rate = jnp.log(jnp.float32(self.settings.student_rate))
-        return super().support(images, labels) | {"log_student_rate": rate}
+        rate = jnp.log(jnp.float32(self.settings.student_learning_rate))
+        return super().support(images, labels) | {"log_student_learning_rate": rate}
 
     def learning_rates(self) -> dict[str, float]:
-        return super().learning_rates() | {"log_student_rate": self.settings.student_rate_rate}
+        return super().learning_rates() | {
+            "log_student_learning_rate": self.settings.rate_learning_rate
+        }
 
     def gradient(self, support: Support, memory: Any, *, step: int, key: PRNGKeyArray) -> Found:
         """
@@ -80,7 +82,7 @@ class Trajectory(Method[TrajectorySettings]):
             self._experts.parameters(expert, number)
             for number in (milestone, milestone + settings.milestones_ahead)
         )
-        rate = jnp.exp(support["log_student_rate"])
+        rate = jnp.exp(support["log_student_learning_rate"])
         lesson = Lesson(images=support["images"], labels=support["labels"], rate=rate)
         all_turns = turns(
             len(support["images"]),
@@ -90,19 +92,26 @@ class Trajectory(Method[TrajectorySettings]):
         )
         steps = student(self.model, settings.augment)
         initial = State(start, self._rest)
-        training = trained(steps, initial, lesson, all_turns, where=f"in outer step {step + 1}")
+        training = trained(
+            steps,
+            initial,
+            lesson,
+            all_turns,
+            where=f"in outer step {step + 1}",
+            setting="student_learning_rate or rate_learning_rate",
+        )
         loss, cotangent = _loss(training.final, start, goal)
         _, found = steps.backward(training, cotangent)
         gradient = {
             "images": found["images"],
             "labels": found["labels"],
-            "log_student_rate": rate * found["rate"],
+            "log_student_learning_rate": rate * found["rate"],
         }
         learned = {name: gradient[name] for name in self.learning_rates()}
-        return Found(learned, memory, {"loss": loss, "student_rate": rate})
+        return Found(learned, memory, {"loss": loss, "student_learning_rate": rate})
 
     def metadata(self, support: Support) -> dict[str, Any]:
-        return {"student_rate": float(np.exp(support["log_student_rate"]))}
+        return {"student_learning_rate": float(np.exp(support["log_student_learning_rate"]))}
 
     @functools.cached_property
     def _rest(self) -> Any:

@@ -34,7 +34,7 @@ class TrajectorySettings(MatchingSettings):
     milestone_steps: int = 50
     """Steps of an expert from one milestone to the next. The paper takes an epoch."""
 
-    expert_rate: float = 0.01
+    expert_learning_rate: float = 0.01
     """The learning rate of their gradient descent."""
 
     expert_batch_size: int = 256
@@ -52,10 +52,10 @@ class TrajectorySettings(MatchingSettings):
     student_batch_size: int = 256
     """Distilled images of each of these steps: all, where there are no more."""
 
-    student_rate: float = 0.01
+    student_learning_rate: float = 0.01
     """The learning rate of these steps, at first: it is learned."""
 
-    student_rate_rate: float = 0.01
+    rate_learning_rate: float = 0.01
     """Of the optimiser, for the logarithm of the students' learning rate."""
 
     def __post_init__(self) -> None:
@@ -65,7 +65,9 @@ class TrajectorySettings(MatchingSettings):
             *("experts", "expert_milestones", "milestone_steps", "expert_batch_size"),
             *("milestones_ahead", "student_steps", "student_batch_size"),
         )
-        check_positive_finite(self, "expert_rate", "student_rate", "student_rate_rate")
+        check_positive_finite(
+            self, "expert_learning_rate", "student_learning_rate", "rate_learning_rate"
+        )
         if not 0 <= self.latest_start <= self.expert_milestones - self.milestones_ahead:
             raise InputError(
                 "an expert goes on for milestones_ahead from where a student starts: latest_start "

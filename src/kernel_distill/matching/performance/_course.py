@@ -24,9 +24,9 @@ def positive(raw: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jax.nn.softplus(raw)
 
 
-def raw(rate: float) -> float:
-    """The number whose `positive` is a rate."""
-    return float(rate + np.log(-np.expm1(-rate)))
+def raw(rate: Any) -> Any:
+    """The number, or the array of numbers, whose `positive` is a rate."""
+    return rate + np.log(-np.expm1(-rate))
 
 
 def classification_loss(

@@ -69,8 +69,9 @@ def follow(
             networks in it learn, or the first, where the set is for fixed weights.
 
     Raises:
-        InputError: the set does not say how to learn from it; the weights are not given, or others
-            than they were; the images do not fit the network.
+        InputError: the set does not say how to learn from it, or what it says does not fit its
+            images; the weights are not given, or others than they were; the images do not fit the
+            network.
         NumericalError: a network diverged.
     """
     told = distilled.metadata.get("unrolled")
@@ -79,6 +80,7 @@ def follow(
             "the distilled set must say in its metadata, under 'unrolled', in which steps networks "
             "learn from it, and this one does not: train on it with `transfer` instead"
         )
+    rates = _rates(told, len(distilled))
     model = Model(network, distilled.images.shape[1:], distilled.labels.shape[1])
     # compared as JSON gives it back
     itself = Distilled(distilled.images, distilled.labels, network.to_metadata()).metadata
@@ -96,13 +98,34 @@ def follow(
             initial(model, each, initialiser=initialiser)
             for each in jax.random.split(key, networks)
         )
-    rates = np.array([[raw(rate) for rate in epoch] for epoch in told["learning_rates"]])
     support = {
         "images": jnp.asarray(distilled.images),
         "labels": jnp.asarray(distilled.labels),
-        "rates": jnp.asarray(rates, jnp.float32),
+        "rates": jnp.asarray(raw(rates), jnp.float32),
     }
     return Followed(distilled, model, before, tuple(Course(model).finals(before, support)))
+
+
+def _rates(told: dict[str, Any], images: int) -> Float[np.ndarray, "epoch step"]:
+    """The learning rates that metadata tell.
+
+    Raises:
+        InputError: they are none of steps through so many images.
+    """
+    rows = told.get("learning_rates", [])
+    steps = {len(epoch) for epoch in rows}
+    if len(steps) != 1 or not min(steps) or images % min(steps) or not told.get("networks"):
+        raise InputError(
+            f"the distilled set must tell, under 'unrolled', its networks, and as many learning "
+            f"rates in each epoch as there are steps, among which its {images} images are shared "
+            f"out evenly; got epochs of {sorted(steps)} rates. Take the file that the run wrote"
+        )
+    rates = np.array(rows, np.float64)
+    if not (np.isfinite(rates) & (rates > 0)).all():
+        raise InputError(
+            f"the learning rates of distilled steps must be positive and finite; got {rows!r:.200}"
+        )
+    return rates
 
 
 def _trained(model: Model, known: dict[str, Any], weights: PathLike | None) -> tuple[State, ...]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from kernel_distill._errors import InputError
 from kernel_distill.data import Split
 from kernel_distill.transfer import Model, State, accuracy
 
@@ -37,8 +38,16 @@ def harm(model: Model, state: State, split: Split, *, mislead: tuple[int, int]) 
         state: its weights, before or after the distilled steps.
         split: natural images; of the attacked class and of others.
         mislead: the attacked class, and that which it is to be taken for.
+
+    Raises:
+        InputError: the split has no image of the attacked class, or none of others.
     """
     attacked = split.labels == mislead[0]
+    if attacked.all() or not attacked.any():
+        raise InputError(
+            f"harm tells class {mislead[0]} from the others: the split must have images of both; "
+            f"got {attacked.sum()} of it among {len(split)}"
+        )
     others, target = _part(split, ~attacked), _part(split, attacked)
     return Harm(
         accuracy(model, state, others),

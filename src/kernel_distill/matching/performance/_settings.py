@@ -39,7 +39,8 @@ class UnrolledSettings(MatchingSettings):
     anew at every outer step."""
 
     initialisations: int = 4
-    """Of random weights, how many an outer step draws; its gradient is the mean of theirs."""
+    """Of random weights, how many an outer step draws; its gradient is the mean of theirs. Nothing
+    to fixed ones, which are one network, in training and in the test."""
 
     initialiser: Literal["xavier", "network"] = "xavier"
     """How untrained weights are drawn: normal with variance 2 / (fan-in + fan-out), biases zero, as
@@ -66,8 +67,8 @@ class UnrolledSettings(MatchingSettings):
     mislead: tuple[int, int] | None = None
     """A test of robustness, and no way to make data for training: two classes, an attacked one and
     another. The images are distilled to have a network take the first for the second, and all
-    others for what they are. With `weights` of a trained network it shows how much harm one step on
-    foreign data does (Wang et al. 2018, section 4.3)."""
+    others for what they are; accuracies of the run count that as right. With `weights` of a trained
+    network it shows how much harm one step on foreign data does (Wang et al. 2018, section 4.3)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
