@@ -60,9 +60,7 @@ def main() -> None:
         **config["settings"],
     )
     seconds = time.perf_counter() - begin
-    followed = performance.follow(
-        result.distilled, network, key=jax.random.key(2), weights=weights
-    )
+    followed = performance.follow(result.distilled, network, key=jax.random.key(2), weights=weights)
     (before,), (after,) = followed.before, followed.states
     found = {
         "experiment": arguments.name,
