@@ -1,4 +1,5 @@
-"""Writes the tables of figures in README.md from experiments/results (`make tables`)."""
+"""Writes the tables of figures in README.md and docs/methods.md from what was measured
+(`make tables`)."""
 
 import json
 import statistics
@@ -8,6 +9,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 README = FOLDER.parent / "README.md"
+METHODS = FOLDER.parent / "docs" / "methods.md"
 BEGIN, END = "<!-- {}: made by `make tables` -->\n", "<!-- {} end -->\n"
 
 # experiment, what a person reads, the published figure (Nguyen et al. 2021, or their notebook)
@@ -54,15 +56,27 @@ MATCHED = (
 )
 
 
+# experiment, what a person reads, the published figure (Wang et al. 2018)
+ADAPTED = (
+    ("mnist_usps", "MNIST to USPS", "97.9"),
+    ("usps_mnist", "USPS to MNIST", ""),
+)
+
+
 def main() -> None:
-    text = README.read_text()
-    made_of = (("figures", table()), ("transfers", transfers()), ("matched", matched()))
-    for name, made in made_of:
+    write(README, {"figures": table(), "transfers": transfers(), "matched": matched()})
+    write(METHODS, {"adapted": adapted(), "moons": moons()})
+
+
+def write(path: Path, tables: dict[str, str]) -> None:
+    """Puts tables between the lines with their names."""
+    text = path.read_text()
+    for name, made in tables.items():
         begin, end = BEGIN.format(name), END.format(name)
         before, rest = text.split(begin)
         _, after = rest.split(end)
         text = before + begin + made + end + after
-    README.write_text(text)
+    path.write_text(text)
 
 
 def transfers() -> str:
@@ -109,6 +123,49 @@ def matched() -> str:
     return markdown(header, rows)
 
 
+def adapted() -> str:
+    """Networks that one step moves to other data."""
+    rows = []
+    for name, title, published, found in results(ADAPTED, FOLDER / "results" / "adaptation"):
+        before, after = found["before"], found["after"]
+        cells = (
+            title,
+            *(
+                f"{100 * known[part]:.2f}"
+                for part in ("target", "source")
+                for known in (before, after)
+            ),
+            published,
+            duration(found["wall_seconds"]),
+            f"`{name}`",
+        )
+        rows.append(cells)
+    header = (
+        "LeNet",
+        "there, before",
+        "there, after",
+        "at home, before",
+        "at home, after",
+        "published",
+        "time",
+        "experiment",
+    )
+    return markdown(header, rows)
+
+
+def moons() -> str:
+    """Perceptrons on each other's sets."""
+    path = FOLDER / "results" / "two_moons.json"
+    if not path.exists():
+        return ""
+    rows = []
+    for found in json.loads(path.read_text())["sets"]:
+        learned = found["accuracies"]
+        cells = ("diverges" if each is None else f"{100 * each:.1f}" for each in learned.values())
+        rows.append((f"distilled for {found['set']}", *cells, duration(found["wall_seconds"])))
+    return markdown(("two moons", *learned, "time"), rows)
+
+
 def network_accuracy(result: dict[str, Any]) -> str:
     return f"{100 * result['mean']:.2f} ± {100 * result['deviation']:.2f}"
 
@@ -131,11 +188,11 @@ def table() -> str:
 
 
 def results(
-    experiments: Iterable[tuple[str, str, str]],
+    experiments: Iterable[tuple[str, str, str]], folder: Path = FOLDER / "results"
 ) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """Experiments that have a result, each with what run.py has written down of it."""
+    """Experiments that have a result in a folder, each with what was written down of it."""
     for name, title, published in experiments:
-        path = FOLDER / "results" / f"{name}.json"
+        path = folder / f"{name}.json"
         if path.exists():
             yield name, title, published, json.loads(path.read_text())
 
