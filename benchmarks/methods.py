@@ -7,9 +7,9 @@ distils each data set by each method, in a process of its own, and trains one ne
 all, on what comes of it, from five seeds. Images drawn at random and images near the means of their
 classes stand beside the methods. Each result goes to benchmarks/methods.json as it comes, and what
 is there already, with the same settings, is not measured again (`--again`): the whole takes an hour
-on a core, and can be run in parts, several at a time (`taskset` gives each a core). Writes
-benchmarks/methods.md and docs/images/methods.png from what there is. On Linux alone, which tells
-the most memory that a process has held since a moment.
+on a core, and can be run in parts, several at a time (`taskset` gives each a core). Draws
+docs/images/methods.png from what there is; `make tables` puts the table into README.md and
+docs/methods.md. On Linux alone, which tells the most memory that a process has held since a moment.
 """
 
 import json
@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -132,15 +131,13 @@ def main() -> None:
             done = any(is_of(each, method, dataset) and is_now(each) for each in measured())
             if (done and not arguments.again) or not exists(method):
                 continue
-            print(f"{dataset}, {method}", flush=True)
             found = in_a_process(method, dataset)
+            accuracy = f"{100 * found['mean']:.1f} ± {100 * found['deviation']:.1f}"
+            print(f"{dataset}, {method}: {accuracy}, {found['seconds']:.0f} s", flush=True)
             # read again: other parts may have been measured meanwhile
             others = [each for each in measured() if not is_of(each, method, dataset)]
             RESULTS.write_text(json.dumps([*others, found], indent=1) + "\n")
-    results = measured()
-    (FOLDER / "methods.md").write_text(markdown(results))
-    draw(PICTURE, results, DATASETS)
-    print(markdown(results))
+    draw(PICTURE, measured(), DATASETS)
 
 
 def measured() -> list[dict[str, Any]]:
@@ -222,46 +219,6 @@ def distil(method: str, data: kd.data.Dataset) -> kd.Distilled:
         if method == "trajectory":  # its experts are trained anew
             given["expert_folder"] = folder
         return kd.matching.distill(NETWORK, data, method=method, key=key, **given).distilled
-
-
-def markdown(results: Sequence[dict[str, Any]]) -> str:
-    """The table, and what it says."""
-    lines = [
-        "# Methods at an equal number of images",
-        "",
-        f"By `python benchmarks/methods.py`: {IMAGES_PER_CLASS} image a class; test accuracy (%) "
-        f"of {NETWORK.label} trained on it, mean and standard deviation of {SEEDS} seeds; seconds "
-        "of distilling, all included; and the most memory that it held (MiB) beyond what the "
-        "process had before, the data with it. KIP and Label Solve distil for the kernel of "
-        f"{ARCHITECTURE}, the others for the network that is tested.",
-        "",
-    ]
-    for dataset in DATASETS:
-        found = {each["method"]: each for each in results if each["dataset"] == dataset}
-        rows = [row(found[method]) for method in SETTINGS if method in found]
-        if rows:
-            machine = next(iter(found.values()))["machine"]
-            lines += [
-                f"## {dataset}",
-                "",
-                f"On {machine['cores']} cores ({machine['processor']}), JAX {machine['jax']}.",
-                "",
-                "| method | accuracy | seconds | MiB |",
-                "| --- | --- | --- | --- |",
-                *rows,
-                "",
-            ]
-    return "\n".join([*lines, f"![Accuracy against seconds](../docs/images/{PICTURE.name})", ""])
-
-
-def row(result: dict[str, Any]) -> str:
-    accuracy = f"{100 * result['mean']:.1f} ± {100 * result['deviation']:.1f}"
-    if result["method"] in NATURAL:
-        return f"| {result['method']} natural images | {accuracy} | | |"
-    return (
-        f"| {result['method']} | {accuracy} | {result['seconds']:.0f} | "
-        f"{result['peak'] / 2**20:.0f} |"
-    )
 
 
 if __name__ == "__main__":

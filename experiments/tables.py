@@ -63,9 +63,24 @@ ADAPTED = (
 )
 
 
+# method of benchmarks/methods.py, what a person reads
+COMPARED = {
+    "random": "random natural images",
+    "herding": "herded natural images",
+    "label-solve": "Label Solve",
+    "kip": "KIP",
+    "unrolled": "unrolled training",
+    "gradient": "gradient matching (DC)",
+    "trajectory": "trajectory matching",
+    "distribution": "distribution matching (DSA's augmentation)",
+    "features": "feature regression",
+}
+
+
 def main() -> None:
-    write(README, {"figures": table(), "transfers": transfers(), "matched": matched()})
-    write(METHODS, {"adapted": adapted(), "moons": moons()})
+    tables = {"figures": table(), "transfers": transfers(), "matched": matched()}
+    write(README, tables | {"compared": compared()})
+    write(METHODS, {"compared": compared(), "adapted": adapted(), "moons": moons()})
 
 
 def write(path: Path, tables: dict[str, str]) -> None:
@@ -121,6 +136,33 @@ def matched() -> str:
         rows.append(cells)
     header = ("MNIST", "network", "before", "distilled", "published", "time", "experiment")
     return markdown(header, rows)
+
+
+def compared() -> str:
+    """All methods at an equal number of images; a group of columns a data set."""
+    path = FOLDER.parent / "benchmarks" / "methods.json"
+    measured = json.loads(path.read_text()) if path.exists() else []
+    found = {(each["method"], each["dataset"]): each for each in measured}
+    datasets = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+    rows = [
+        (title, *(cell for dataset in datasets for cell in measurement(found.get((name, dataset)))))
+        for name, title in COMPARED.items()
+    ]
+    header = (part for title in datasets.values() for part in (title, "seconds", "MiB"))
+    return markdown(("one image a class", *header), rows)
+
+
+def measurement(result: dict[str, Any] | None) -> tuple[str, str, str]:
+    """Accuracy, seconds and memory of a method; natural images take neither."""
+    if result is None:
+        return "", "", ""
+    if result["method"] in ("random", "herding"):
+        return network_accuracy(result), "", ""
+    return (
+        network_accuracy(result),
+        f"{result['seconds']:.0f}",
+        f"{result['peak'] / 2**20:.0f}",
+    )
 
 
 def adapted() -> str:
