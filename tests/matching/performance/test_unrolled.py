@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -182,7 +183,7 @@ def test_goes_on_from_a_checkpoint_to_the_same_bits(rows, tmp_path, stop_run):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"augment": ("flip",)}, "leave it out"),
+        ({"training_augment": ("flip",)}, "leave it out"),
         ({"mislead": (1, 1)}, "two different classes"),
         ({"weights": "some.npz", "others": ("fc1",)}, "of one network"),
         ({"distilled_steps": 0}, "must be 1 or more"),
@@ -207,6 +208,26 @@ def test_settings_that_do_not_go(settings, said):
 def test_what_does_not_go_with_the_data(rows, settings, said):
     with pytest.raises(InputError, match=said):
         _distilled(rows, **settings)
+
+
+def test_natural_images_are_augmented_and_distilled_ones_are_not(tiny):
+    """Flipped or not is learned alike from images that are their own mirror, and the steps that
+    networks take are those of before."""
+    mirrored = replace(tiny.train, images=tiny.train.images + tiny.train.images[:, :, ::-1])
+    data = replace(tiny, train=mirrored)
+    model = Model(named("mlp", width=8), data.image_shape, 3)
+
+    def found(data, **settings):
+        chosen = UnrolledSettings(batch_size=30, inner_learning_rate=0.5, **settings)
+        method = performance.Unrolled(model, data, chosen, KEY)
+        images, labels = tiny.train.images[:3], kd.data.one_hot(np.arange(3), 3)
+        support = method.support(jnp.asarray(images), jnp.asarray(labels))
+        return method.gradient(support, {}, step=0, key=KEY)
+
+    plain, flipped = (found(data, augment=names) for names in ((), ("flip",)))
+    np.testing.assert_allclose(flipped.metrics["loss"], plain.metrics["loss"], rtol=1e-5)
+    plain, flipped = (found(tiny, augment=names) for names in ((), ("flip",)))
+    assert abs(flipped.metrics["loss"] - plain.metrics["loss"]) > 1e-3
 
 
 def test_weights_of_another_network_are_refused(pool):

@@ -15,14 +15,14 @@ class UnrolledSettings(MatchingSettings):
 
     `images_per_class` and `support_size` count the images of all distilled steps together: step t
     of S takes the rows t, t + S, t + 2 S, ... of the support, which is sorted by class.
-    `augment`, `training_augment` and `training_steps` are nothing to this method: networks take
-    the distilled steps as they are.
+    `augment` changes the natural images alone: networks take the distilled steps as they are, and
+    `training_augment` and `training_steps` are nothing to this method.
 
     Raises:
         InputError: a value is out of range, or a name is unknown; before any work.
     """
 
-    unused: ClassVar[tuple[str, ...]] = ("augment", "training_augment", "training_steps")
+    unused: ClassVar[tuple[str, ...]] = ("training_augment", "training_steps")
 
     schedule: str = "cosine"
 

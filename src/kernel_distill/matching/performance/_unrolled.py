@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill._errors import InputError
-from kernel_distill.data import Dataset, Split
+from kernel_distill.data import Dataset, Split, augment
 from kernel_distill.matching._method import Found, Method, Support
 from kernel_distill.matching.performance._course import Course, mean_of, positive, raw
 from kernel_distill.matching.performance._mislead import misled
@@ -18,6 +18,8 @@ from kernel_distill.matching.performance._settings import UnrolledSettings
 from kernel_distill.matching.performance._starts import Starts
 from kernel_distill.networks import named
 from kernel_distill.transfer import Model, accuracy
+
+_augmented = jax.jit(augment, static_argnames="names")
 
 
 class Unrolled(Method[UnrolledSettings]):
@@ -88,9 +90,11 @@ class Unrolled(Method[UnrolledSettings]):
         return super().learning_rates() | {"rates": self.settings.rate_learning_rate}
 
     def gradient(self, support: Support, memory: Any, *, step: int, key: PRNGKeyArray) -> Found:
-        batch_key, start_key = jax.random.split(key)
+        batch_key, start_key, augment_key = jax.random.split(key, 3)
         batch = self.batch(batch_key)
         images, classes = self.images[batch], jnp.asarray(self._classes[batch])
+        if names := self.settings.augment:
+            images = _augmented(augment_key, images, names=names)
         found = [
             course.gradient(starts.of_step(start_key), support, images, classes)
             for course, starts in zip(self._courses, self._starts, strict=True)
