@@ -141,7 +141,9 @@ def matched() -> str:
 def compared() -> str:
     """All methods at an equal number of images; a group of columns a data set."""
     path = FOLDER.parent / "benchmarks" / "methods.json"
-    measured = json.loads(path.read_text()) if path.exists() else []
+    if not path.exists():
+        return ""
+    measured = json.loads(path.read_text())
     found = {(each["method"], each["dataset"]): each for each in measured}
     datasets = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
     rows = [
