@@ -50,7 +50,7 @@ def pool(rows, tmp_path_factory):
         preprocessing="none",
     )  # fmt: skip
     path = tmp_path_factory.mktemp("weights") / "foreign.npz"
-    trained = performance.pretrain(MLP, foreign, path, key=KEY, networks=6, steps=100)
+    trained = performance.pretrain(MLP, foreign, path, key=KEY, networks=6, steps=30)
     assert trained.accuracies(rows.test).mean() < 0.7
     return str(path)
 
@@ -120,7 +120,7 @@ def test_one_step_moves_trained_weights(rows, pool):
 def test_random_trained_weights_are_tested_by_others(rows, pool, tmp_path):
     result = _distilled(
         rows, weights=pool, initialisation="random", initialisations=3, inner_learning_rate=0.1,
-        images_per_class=2, distilled_steps=2, epochs=3,
+        images_per_class=2, distilled_steps=2, epochs=3, steps=150,
     )  # fmt: skip
     assert result.test_accuracy > 0.95
     followed = follow(result.distilled, MLP, key=KEY, weights=pool)
