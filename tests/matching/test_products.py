@@ -34,10 +34,11 @@ def test_is_the_convolution_of_xla(size, options):
 @pytest.mark.parametrize("name", ["lenet", "convnet2-in"])
 def test_states_are_those_of_the_network(name):
     network, shape = named(name, width=4), (28, 28, 1)
-    model, other = (Model(each, shape, 10) for each in (network, as_products(network)))
+    model = Model(network, shape, 10)
+    other = as_products(model)
     state = model.init(jax.random.key(0))
     assert jax.tree.structure(state) == jax.tree.structure(other.init(jax.random.key(0)))
     x = jnp.asarray(np.random.default_rng(0).standard_normal((3, *shape)), jnp.float32)
     np.testing.assert_allclose(other.logits(state, x), model.logits(state, x), atol=1e-5)
     assert "conv_general_dilated" not in str(jax.make_jaxpr(other.logits)(state, x))
-    assert as_products(network).to_metadata() == network.to_metadata()
+    assert other.network.to_metadata() == network.to_metadata()

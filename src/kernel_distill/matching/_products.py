@@ -1,52 +1,38 @@
 """Convolutions as matrix products, for derivatives of derivatives on CPUs."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
-from kernel_distill.networks import Network
+from kernel_distill.matching._altered import altered
 from kernel_distill.transfer import Model
 
 
-@dataclass(frozen=True)
-class AsProducts(Network):
-    """A network whose `flax.nnx.Conv` layers gather the windows of a filter and multiply them.
+def as_products(model: Model) -> Model:
+    """A model whose `flax.nnx.Conv` layers gather the windows of a filter and multiply them.
 
-    The same function with the same weights, up to rounding: states of the one are those of the
-    other. On a CPU the derivative of a training step of LeNet on ten images takes a third of the
-    time so, and gradients within a `jax.lax.scan`, which are 14 to 40 times slower there with XLA's
-    own convolutions, take what they take outside (JAX 0.10.2). A plain gradient gains nothing, and
-    the windows take the filter's size times the memory of what goes in.
+    The same function with the same weights, up to rounding. On a CPU the derivative of a training
+    step of LeNet on ten images takes a third of the time so, and gradients within a `jax.lax.scan`,
+    which are 14 to 40 times slower there with XLA's own convolutions, take what they take outside
+    (JAX 0.10.2). A plain gradient gains nothing, and the windows take the filter's size times the
+    memory of what goes in.
     """
-
-    network: Network
-
-    def module(self, image_shape: tuple[int, ...], *, num_classes: int, key: PRNGKeyArray) -> Any:
-        from flax import nnx
-
-        module = self.network.module(image_shape, num_classes=num_classes, key=key)
-        for _, each in nnx.iter_graph(module):
-            if isinstance(each, nnx.Conv):
-                each.conv_general_dilated = convolution
-        return module
-
-    def to_metadata(self) -> dict[str, Any]:
-        return self.network.to_metadata()
-
-
-def as_products(network: Network) -> AsProducts:
-    """The network, whose convolutions are matrix products."""
-    return AsProducts(network.name, network.width, network)
+    return altered(model, _multiply)
 
 
 def in_training(model: Model) -> Model:
-    """The model as it is fastest where a training of it is differentiated: on CPUs by products."""
-    if jax.default_backend() != "cpu":
-        return model
-    return Model(as_products(model.network), model.image_shape, model.num_classes)
+    """The model as it is fastest where a step of its training is differentiated: on CPUs by
+    products."""
+    return as_products(model) if jax.default_backend() == "cpu" else model
+
+
+def _multiply(part: Any) -> None:
+    from flax import nnx
+
+    if isinstance(part, nnx.Conv):
+        part.conv_general_dilated = convolution
 
 
 def convolution(

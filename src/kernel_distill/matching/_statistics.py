@@ -1,30 +1,13 @@
 """The running statistics of batch normalisation, as natural images have them."""
 
 import functools
-from dataclasses import dataclass
 from typing import Any
 
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
-from kernel_distill.networks import Network
+from kernel_distill.matching._altered import altered
 from kernel_distill.transfer import Model, State
-
-
-@dataclass(frozen=True)
-class _Forgetful(Network):
-    """A network whose running statistics are those of the last batch."""
-
-    network: Network
-
-    def module(self, image_shape: tuple[int, ...], *, num_classes: int, key: PRNGKeyArray) -> Any:
-        from flax import nnx
-
-        module = self.network.module(image_shape, num_classes=num_classes, key=key)
-        for _, each in nnx.iter_graph(module):
-            if isinstance(each, nnx.BatchNorm):
-                each.momentum = 0.0
-        return module
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -36,6 +19,13 @@ def with_statistics(model: Model, state: State, images: Float[Array, "n *shape"]
         state: its weights.
         images: a batch of all classes.
     """
-    network = _Forgetful(model.network.name, model.network.width, model.network)
-    forgetful = Model(network, model.image_shape, model.num_classes)
+    forgetful = altered(model, _forget)
     return State(state.parameters, forgetful.apply(state, images, training=True)[1])
+
+
+def _forget(part: Any) -> None:
+    """The statistics after a batch are those of this batch."""
+    from flax import nnx
+
+    if isinstance(part, nnx.BatchNorm):
+        part.momentum = 0.0

@@ -47,6 +47,7 @@ class Gradient(Method[GradientSettings]):
                 f"{data.num_classes} or more; got {settings.batch_size}"
             )
         self._drawn = jax.jit(model.init)
+        self._matched = in_training(model)  # the gradient is differentiated
         # a rest would go to other classes each time, and be compiled for
         size = min(settings.batch_size, len(data.train))
         self._batch_size = size // data.num_classes * data.num_classes
@@ -70,7 +71,7 @@ class Gradient(Method[GradientSettings]):
         for label in np.intersect1d(natural, distilled):
             own = jnp.asarray(np.flatnonzero(distilled == label))
             distance, slope = _of_class(
-                in_training(self.model),
+                self._matched,
                 memory,
                 images[own],
                 self.images[rows[natural == label]],

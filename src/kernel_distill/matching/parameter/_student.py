@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 from kernel_distill._errors import NumericalError
 from kernel_distill.data import augment, numpy_generator
 from kernel_distill.matching._descent import descend
-from kernel_distill.matching._products import in_training
 from kernel_distill.matching._unroll import Trajectory, Unroll, finite
 from kernel_distill.transfer import Model, State
 
@@ -47,7 +46,7 @@ def student_step(model: Model, names: tuple[str, ...]) -> Callable[[State, Lesso
 @functools.cache  # compiled once for all trainings of a network
 def student(model: Model, names: tuple[str, ...]) -> Unroll:
     """The steps of a training, on the host."""
-    return Unroll(student_step(in_training(model), names))
+    return Unroll(student_step(model, names))
 
 
 def turns(count: int, *, steps: int, batch_size: int, key: PRNGKeyArray) -> list[Turn]:

@@ -12,6 +12,7 @@ from kernel_distill._settings import Report
 from kernel_distill.data import numpy_generator
 from kernel_distill.matching._evaluation import CROSS_ENTROPY, SQUARED_ERROR
 from kernel_distill.matching._method import Found, Method, Support
+from kernel_distill.matching._products import in_training
 from kernel_distill.matching.parameter._distance import trajectory_distance
 from kernel_distill.matching.parameter._experts import Experts, train_experts
 from kernel_distill.matching.parameter._student import Lesson, student, trained, turns
@@ -90,7 +91,7 @@ class Trajectory(Method[TrajectorySettings]):
             batch_size=settings.student_batch_size,
             key=turns_key,
         )
-        steps = student(self.model, settings.augment)
+        steps = student(in_training(self.model), settings.augment)
         initial = State(start, self._rest)
         training = trained(
             steps,

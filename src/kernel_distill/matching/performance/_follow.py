@@ -116,7 +116,7 @@ def _rates(told: dict[str, Any], images: int) -> Float[np.ndarray, "epoch step"]
     steps = {len(epoch) for epoch in rows}
     if len(steps) != 1 or not min(steps) or images % min(steps) or not told.get("networks"):
         raise InputError(
-            f"the distilled set must tell, under 'unrolled', its networks, and as many learning "
+            "the distilled set must tell, under 'unrolled', its networks, and as many learning "
             f"rates in each epoch as there are steps, among which its {images} images are shared "
             f"out evenly; got epochs of {sorted(steps)} rates. Take the file that the run wrote"
         )
