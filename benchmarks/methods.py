@@ -6,10 +6,10 @@
 distils each data set by each method, in a process of its own, and trains one network, the same for
 all, on what comes of it, from five seeds. Images drawn at random and images near the means of their
 classes stand beside the methods. Each result goes to benchmarks/methods.json as it comes, and what
-is there already, with the same settings, is not measured again (`--again`): the whole takes an hour
-on a core, and can be run in parts, several at a time (`taskset` gives each a core). Draws
-docs/images/methods.png from what there is; `make tables` puts the table into README.md and
-docs/methods.md. On Linux alone, which tells the most memory that a process has held since a moment.
+is there already, with the same settings, is not measured again (`--again`): it can be run in parts,
+several at a time (`taskset` gives each a core). Draws docs/images/methods.png from what there is;
+`make tables` puts the table into README.md and docs/methods.md. On Linux alone, which tells the
+most memory that a process has held since a moment.
 """
 
 import json

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results"
+MEASURED = FOLDER.parent / "benchmarks" / "methods.json"
 README = FOLDER.parent / "README.md"
 METHODS = FOLDER.parent / "docs" / "methods.md"
 BEGIN, END = "<!-- {}: made by `make tables` -->\n", "<!-- {} end -->\n"
@@ -97,11 +99,8 @@ def write(path: Path, tables: dict[str, str]) -> None:
 def transfers() -> str:
     """That of networks trained on distilled sets: a row for each set and network with a result."""
     rows = []
-    for name, title, beside, published in TRANSFERS:
-        path = FOLDER / "results" / "transfer" / f"{name}.json"
-        if not path.exists():
-            continue
-        found = json.loads(path.read_text())["trained"]
+    for name, title, beside, published, told in results(TRANSFERS, RESULTS / "transfer"):
+        found = told["trained"]
         for label in dict.fromkeys(each["label"] for each in found):
             of = {each["set"]: each for each in found if each["label"] == label}
             cells = (
@@ -140,10 +139,9 @@ def matched() -> str:
 
 def compared() -> str:
     """All methods at an equal number of images; a group of columns a data set."""
-    path = FOLDER.parent / "benchmarks" / "methods.json"
-    if not path.exists():
+    if not MEASURED.exists():
         return ""
-    measured = json.loads(path.read_text())
+    measured = json.loads(MEASURED.read_text())
     found = {(each["method"], each["dataset"]): each for each in measured}
     datasets = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
     rows = [
@@ -170,7 +168,7 @@ def measurement(result: dict[str, Any] | None) -> tuple[str, str, str]:
 def adapted() -> str:
     """Networks that one step moves to other data."""
     rows = []
-    for name, title, published, found in results(ADAPTED, FOLDER / "results" / "adaptation"):
+    for name, title, published, found in results(ADAPTED, RESULTS / "adaptation"):
         before, after = found["before"], found["after"]
         cells = (
             title,
@@ -199,7 +197,7 @@ def adapted() -> str:
 
 def moons() -> str:
     """Perceptrons on each other's sets."""
-    path = FOLDER / "results" / "two_moons.json"
+    path = RESULTS / "two_moons.json"
     if not path.exists():
         return ""
     rows = []
@@ -232,13 +230,14 @@ def table() -> str:
 
 
 def results(
-    experiments: Iterable[tuple[str, str, str]], folder: Path = FOLDER / "results"
-) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """Experiments that have a result in a folder, each with what was written down of it."""
-    for name, title, published in experiments:
-        path = folder / f"{name}.json"
+    experiments: Iterable[tuple[str, ...]], folder: Path = RESULTS
+) -> Iterator[tuple[Any, ...]]:
+    """Experiments that have a result in a folder, each with what was written down of it at the
+    end."""
+    for experiment in experiments:
+        path = folder / f"{experiment[0]}.json"
         if path.exists():
-            yield name, title, published, json.loads(path.read_text())
+            yield *experiment, json.loads(path.read_text())
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,6 +1,7 @@
-"""What benchmarks/methods.py tells the methods, and the picture that it draws."""
+"""What benchmarks/methods.py tells the methods, and the table and the picture of what it finds."""
 
 import importlib
+import json
 from pathlib import Path
 from types import ModuleType
 
@@ -29,11 +30,20 @@ def test_every_method_takes_its_settings(methods: ModuleType) -> None:
     assert not methods.exists("none")
 
 
-def test_picture(methods: ModuleType, tmp_path: Path) -> None:
+def test_table_and_picture(methods: ModuleType, tmp_path: Path, monkeypatch) -> None:
     common = {
         **{"dataset": "mnist", "mean": 0.9123, "deviation": 0.004, "seconds": 61.4},
         **{"peak": 300 * 2**20, "machine": {"processor": "x86_64", "cores": 2, "jax": "0.10.2"}},
     }
     results = [common | {"method": name} for name in ("kip", "random")]
+    monkeypatch.syspath_prepend(FOLDER.parent / "experiments")
+    tables = importlib.import_module("tables")
+    assert set(tables.COMPARED) == set(methods.SETTINGS)
+    monkeypatch.setattr(tables, "MEASURED", tmp_path / "methods.json")
+    assert tables.compared() == ""
+    tables.MEASURED.write_text(json.dumps(results))
+    natural, kip_row = [line for line in tables.compared().splitlines() if " ± " in line]
+    assert natural == "| random natural images | 91.23 ± 0.40 |  |  |  |  |  |"
+    assert kip_row == "| KIP | 91.23 ± 0.40 | 61 | 300 |  |  |  |"
     methods.draw(tmp_path / "methods.png", results, methods.DATASETS)
     assert (tmp_path / "methods.png").stat().st_size > 10_000
