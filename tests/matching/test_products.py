@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from kernel_distill.matching._products import as_products, convolution
+from kernel_distill.matching._products import as_products, convolution, in_gradients
 from kernel_distill.networks import named
 from kernel_distill.transfer import Model
 
@@ -18,6 +18,8 @@ from kernel_distill.transfer import Model
         ((3, 2), {"padding": "SAME", "strides": (2, 1)}),
         ((1, 1), {"padding": 0, "strides": 2}),
         ((3, 3), {"padding": "VALID"}),
+        ((2, 5), {"padding": "SAME"}),
+        ((5, 6), {"padding": "VALID"}),
         ((3, 3), {"kernel_dilation": 2}),
         ((3, 3), {"feature_group_count": 3}),
     ],
@@ -42,3 +44,20 @@ def test_states_are_those_of_the_network(name):
     np.testing.assert_allclose(other.logits(state, x), model.logits(state, x), atol=1e-5)
     assert "conv_general_dilated" not in str(jax.make_jaxpr(other.logits)(state, x))
     assert other.network.to_metadata() == network.to_metadata()
+
+
+def test_a_gradient_takes_products_for_few_large_filters_alone():
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 28, 28, 1)), jnp.float32)
+    products = {}
+    for name in ("lenet", "convnet1-in"):
+        model = Model(named(name, width=4), (28, 28, 1), 10)
+        other, state = in_gradients(model), model.init(jax.random.key(0))
+        gradients = [
+            jax.grad(lambda state, of=of: jnp.sum(jnp.sin(of.logits(state, x))))(state)
+            for of in (model, other)
+        ]
+        jax.tree.map(lambda one, two: np.testing.assert_allclose(one, two, atol=1e-4), *gradients)
+        program = str(jax.make_jaxpr(other.logits)(state, x))
+        products[name] = "conv_general_dilated" not in program
+    on_cpu = jax.default_backend() == "cpu"
+    assert products == {"lenet": on_cpu, "convnet1-in": False}

