@@ -5,11 +5,11 @@
 
 distils each data set by each method, in a process of its own, and trains one network, the same for
 all, on what comes of it, from five seeds. Images drawn at random and images near the means of their
-classes stand beside the methods. Each result goes to benchmarks/methods.json as it comes, and what
-is there already, with the same settings, is not measured again (`--again`): it can be run in parts,
-several at a time (`taskset` gives each a core). Draws docs/images/methods.png from what there is;
-`make tables` puts the table into README.md and docs/methods.md. On Linux alone, which tells the
-most memory that a process has held since a moment.
+classes stand beside the methods. Each result is a file of benchmarks/methods, and what is there
+already, with the same settings, is not measured again (`--again`): it can be run in parts, several
+at a time (`taskset` gives each a core). Draws docs/images/methods.png from what there is; `make
+tables` puts the table into README.md and docs/methods.md. On Linux alone, which tells the most
+memory that a process has held since a moment.
 """
 
 import json
@@ -29,11 +29,10 @@ from methods_picture import draw
 from tiled_memory import resident
 
 import kernel_distill as kd
-from kernel_distill.matching import METHODS
 from kernel_distill.transfer import TrainingSettings
 
 FOLDER = Path(__file__).parent
-RESULTS = FOLDER / "methods.json"
+RESULTS = FOLDER / "methods"
 PICTURE = FOLDER.parent / "docs" / "images" / "methods.png"
 DATASETS = ("mnist", "fashion_mnist")
 IMAGES_PER_CLASS = 1
@@ -78,7 +77,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "learn_labels": True,
         **_FEW,
     },
-    "gradient": {"steps": 1000, "batch_size": 320, "learning_rate": 1.0, **_FEW},
+    "gradient": {
+        "steps": 600,
+        "batch_size": 320,
+        "learning_rate": 1.0,
+        "augment": _AUGMENT,
+        **_FEW,
+    },
     "trajectory": {
         "steps": 300,
         "learning_rate": 0.1,
@@ -126,36 +131,39 @@ class Arguments:
 
 def main() -> None:
     arguments = tyro.cli(Arguments)
+    for name, known in (("methods", SETTINGS), ("datasets", DATASETS)):
+        for each in getattr(arguments, name):
+            if each not in known:
+                raise SystemExit(f"{name} are {', '.join(known)}; got {each!r}")
+    RESULTS.mkdir(exist_ok=True)
     for dataset in arguments.datasets:
         for method in arguments.methods:
-            done = any(is_of(each, method, dataset) and is_now(each) for each in measured())
-            if (done and not arguments.again) or not exists(method):
+            path = RESULTS / f"{method}_{dataset}.json"
+            if not arguments.again and is_measured(path, method):
                 continue
             found = in_a_process(method, dataset)
             accuracy = f"{100 * found['mean']:.1f} ± {100 * found['deviation']:.1f}"
             print(f"{dataset}, {method}: {accuracy}, {found['seconds']:.0f} s", flush=True)
-            # read again: other parts may have been measured meanwhile
-            others = [each for each in measured() if not is_of(each, method, dataset)]
-            RESULTS.write_text(json.dumps([*others, found], indent=1) + "\n")
-    draw(PICTURE, measured(), DATASETS)
+            path.write_text(json.dumps(found, indent=1) + "\n")
+    draw(PICTURE, [json.loads(path.read_text()) for path in RESULTS.glob("*.json")], DATASETS)
 
 
-def measured() -> list[dict[str, Any]]:
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+def is_measured(path: Path, method: str) -> bool:
+    """Whether there is a result, of the settings that there are now."""
+    return path.exists() and json.loads(path.read_text())["settings"] == told(method)
 
 
-def is_of(result: dict[str, Any], method: str, dataset: str) -> bool:
-    return (result["method"], result["dataset"]) == (method, dataset)
-
-
-def is_now(result: dict[str, Any]) -> bool:
-    """Whether the settings are still those that it was measured with."""
-    settings = json.loads(json.dumps(SETTINGS[result["method"]]))
-    return bool(result["settings"] == settings)
-
-
-def exists(method: str) -> bool:
-    return method in (*NATURAL, *KERNELS, *METHODS)
+def told(method: str) -> dict[str, Any]:
+    """All that a result depends on, as JSON gives it back."""
+    found = {
+        "method": SETTINGS[method],
+        "images_per_class": IMAGES_PER_CLASS,
+        "network": NETWORK.to_metadata(),
+        "kernel": ARCHITECTURE,
+        "training": asdict(TRAINING),
+        "seeds": SEEDS,
+    }
+    return dict(json.loads(json.dumps(found)))
 
 
 def in_a_process(method: str, dataset: str) -> dict[str, Any]:
@@ -174,16 +182,17 @@ def measure(method: str, dataset: str) -> dict[str, Any]:
 
     Returns:
         accuracies: on the test set, of each seed.
-        seconds: of the whole distilling, with compiling, validation and, for trajectories, experts.
-        peak: the most bytes that were resident in it beyond what was there before, with the images
-            loaded.
+        seconds: of distilling, with compiling, validation and, for trajectories, experts; the test
+            that ends a run is left out.
+        peak: the most bytes that were resident in all of it beyond what was there before, with the
+            images loaded.
     """
     data = kd.data.load(dataset)
     jax.block_until_ready(jax.numpy.zeros(1))  # the device is ready
     Path("/proc/self/clear_refs").write_text("5")
-    before, begin = resident("VmRSS"), time.perf_counter()
-    distilled = distil(method, data)
-    seconds, peak = time.perf_counter() - begin, resident("VmHWM") - before
+    before = resident("VmRSS")
+    distilled, seconds = distil(method, data)
+    peak = resident("VmHWM") - before
     trained = kd.transfer.transfer(
         NETWORK, distilled, data, settings=TRAINING, seeds=SEEDS, key=jax.random.key(1)
     )
@@ -191,7 +200,7 @@ def measure(method: str, dataset: str) -> dict[str, Any]:
         "method": method,
         "dataset": dataset,
         "images": len(distilled.images),
-        "settings": SETTINGS[method],
+        "settings": told(method),
         "accuracies": trained.accuracies.tolist(),
         "mean": trained.mean,
         "deviation": trained.deviation,
@@ -206,19 +215,23 @@ def measure(method: str, dataset: str) -> dict[str, Any]:
     }
 
 
-def distil(method: str, data: kd.data.Dataset) -> kd.Distilled:
+def distil(method: str, data: kd.data.Dataset) -> tuple[kd.Distilled, float]:
+    """The distilled set, and the seconds that it took."""
     key = jax.random.key(0)
     budget: dict[str, Any] = {"images_per_class": IMAGES_PER_CLASS}
     if method in NATURAL:
-        return kd.transfer.baseline(method, data, key=key, **budget)
+        begin = time.perf_counter()
+        return kd.transfer.baseline(method, data, key=key, **budget), time.perf_counter() - begin
     given = budget | SETTINGS[method]
     if method in KERNELS:
         kernel = kd.kernels.named(ARCHITECTURE).kernel("ntk")
-        return KERNELS[method](kernel, data, key=key, **given).distilled
+        result = KERNELS[method](kernel, data, key=key, **given)
+        return result.distilled, result.seconds
     with tempfile.TemporaryDirectory() as folder:
         if method == "trajectory":  # its experts are trained anew
             given["expert_folder"] = folder
-        return kd.matching.distill(NETWORK, data, method=method, key=key, **given).distilled
+        result = kd.matching.distill(NETWORK, data, method=method, key=key, **given)
+        return result.distilled, result.seconds
 
 
 if __name__ == "__main__":

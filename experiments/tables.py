@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from kernel_distill.artefact import read_config
+
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results"
-MEASURED = FOLDER.parent / "benchmarks" / "methods.json"
+MEASURED = FOLDER.parent / "benchmarks" / "methods"
 README = FOLDER.parent / "README.md"
 METHODS = FOLDER.parent / "docs" / "methods.md"
 BEGIN, END = "<!-- {}: made by `make tables` -->\n", "<!-- {} end -->\n"
@@ -72,9 +74,9 @@ COMPARED = {
     "label-solve": "Label Solve",
     "kip": "KIP",
     "unrolled": "unrolled training",
-    "gradient": "gradient matching (DC)",
+    "gradient": "gradient matching (DSA)",
     "trajectory": "trajectory matching",
-    "distribution": "distribution matching (DSA's augmentation)",
+    "distribution": "distribution matching (DM)",
     "features": "feature regression",
 }
 
@@ -120,16 +122,14 @@ def matched() -> str:
     """That of methods with networks: a row for each experiment that has a result."""
     rows = []
     for name, title, published, found in results(MATCHED):
-        (run,), settings = found["runs"], found["settings"]
-        deviation = run.get("test_deviation")
+        runs, settings = found["runs"], found["settings"]
         cells = (
             title,
             " ".join(map(str, (*settings["network"], settings.get("width", "")))).strip(),
-            f"{100 * run['initial_test_accuracy']:.2f}",
-            f"{100 * run['test_accuracy']:.2f}"
-            + ("" if deviation is None else f" ± {100 * deviation:.2f}"),
+            accuracy(runs, "initial_test_accuracy"),
+            accuracy(runs, "test_accuracy"),
             published,
-            duration(run["wall_seconds"]),
+            duration(statistics.mean(run["wall_seconds"] for run in runs)),
             f"`{name}`",
         )
         rows.append(cells)
@@ -139,9 +139,9 @@ def matched() -> str:
 
 def compared() -> str:
     """All methods at an equal number of images; a group of columns a data set."""
-    if not MEASURED.exists():
+    measured = [json.loads(path.read_text()) for path in MEASURED.glob("*.json")]
+    if not measured:
         return ""
-    measured = json.loads(MEASURED.read_text())
     found = {(each["method"], each["dataset"]): each for each in measured}
     datasets = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
     rows = [
@@ -237,7 +237,11 @@ def results(
     for experiment in experiments:
         path = folder / f"{experiment[0]}.json"
         if path.exists():
-            yield *experiment, json.loads(path.read_text())
+            found = json.loads(path.read_text())
+            settings = FOLDER / path.relative_to(RESULTS).with_suffix(".yaml")
+            if found["settings"] != read_config(settings):
+                raise SystemExit(f"{path} was measured with other settings than {settings}: again")
+            yield *experiment, found
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -248,10 +252,14 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def accuracy(runs: list[dict[str, Any]], figure: str) -> str:
-    """Per cent; mean and standard deviation where there are several seeds."""
+    """Per cent; mean and standard deviation where there are several seeds, or the networks' of one.
+    Networks learned nothing where the figure is null."""
+    if any(run[figure] is None for run in runs):
+        return "diverged"
     values = [100 * run[figure] for run in runs]
     if len(values) == 1:
-        return f"{values[0]:.2f}"
+        deviation = runs[0].get("test_deviation") if figure == "test_accuracy" else None
+        return f"{values[0]:.2f}" + (f" ± {100 * deviation:.2f}" if deviation is not None else "")
     return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} ({len(values)} seeds)"
 
 

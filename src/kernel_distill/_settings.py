@@ -61,6 +61,20 @@ def check_positive_finite(settings: Any, *names: str) -> None:
             raise InputError(f"{name} must be positive and finite; got {value}")
 
 
+def make_tuples(settings: Any, *names: str) -> None:
+    """Makes tuples of these settings where they are lists, as YAML gives them, or a user.
+
+    Raises:
+        InputError: one is no sequence; None stays.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if isinstance(value, list):
+            object.__setattr__(settings, name, tuple(value))
+        elif not isinstance(value, tuple | None):
+            raise InputError(f"{name} must be a tuple; got {value!r}: write ({value!r},)")
+
+
 def check_start(settings: Any) -> None:
     """Raises UnknownNameError where there is no such first support."""
     if settings.start not in (known := ("real", "herding", "noise")):

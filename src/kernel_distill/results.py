@@ -1,5 +1,6 @@
 """What a distillation gives back, and what it leaves in its run directory."""
 
+import functools
 import heapq
 import json
 import warnings
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from kernel_distill import _hosts as hosts
-from kernel_distill._errors import StorageError
+from kernel_distill._errors import NumericalError, StorageError
 from kernel_distill.artefact import (
     Distilled,
     Run,
@@ -209,7 +210,6 @@ def finish(
         NumericalError: what the learner predicts is not finite.
         StorageError: a file could not be written.
     """
-    metrics = _known(outcome, run) or learner.measured(outcome, data)
     common = {
         "label_convention": LABEL_CONVENTION,
         "preprocessing": data.preprocessing.to_metadata(),
@@ -224,8 +224,20 @@ def finish(
         return Distilled(support["images"], support["labels"], made | common | found)
 
     state = "last" if outcome.step == outcome.steps else "best"
+    last = functools.partial(distilled, outcome.support, step=outcome.step, state=state)
+    metrics = _known(outcome, run)
+    if not metrics:
+        try:
+            metrics = learner.measured(outcome, data)
+        except NumericalError as error:
+            if run is None:
+                raise
+            run.save_distilled(last(metrics={}))
+            raise NumericalError(
+                f"the distilled set is in {run.path}, but could not be tested: {error}"
+            ) from error
     result = Result(
-        distilled=distilled(outcome.support, step=outcome.step, state=state, metrics=metrics),
+        distilled=last(metrics=metrics),
         initial=distilled(outcome.initial, step=0, state="initial"),
         initial_natural=outcome.view.natural,
         **metrics,

@@ -133,6 +133,11 @@ def test_a_rate_that_is_too_large_is_said(tiny, tmp_path):
         ({"learning_rate": float("nan")}, InputError, "learning_rate must be positive"),
         ({"start": "reel"}, UnknownNameError, "did you mean 'real'"),
         ({"augment": ("flop",)}, UnknownNameError, "did you mean 'flip'"),
+        (
+            {"augment": "flip"},
+            InputError,
+            r"must be a tuple; got 'flip': write \('flip',\)",
+        ),
     ],
 )
 def test_bad_settings_are_refused(tiny, settings, error, told):
@@ -181,6 +186,27 @@ def test_first_images_that_teach_nothing_have_no_accuracy(tiny, tmp_path, monkey
     assert result.initial_test_accuracy is None
     assert json.loads((tmp_path / "run" / "result.json").read_text())["test_accuracy"] == 0.5
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_run_whose_result_cannot_be_tested_is_not_lost(tiny, tmp_path, monkeypatch):
+    def accuracies(method, support, splits, *, networks, key):
+        if networks > 1:
+            raise NumericalError("a training diverged")
+        return np.full((len(splits), networks), 0.5)
+
+    sound = matching.METHODS["means"].accuracies
+    monkeypatch.setattr(matching.METHODS["means"], "accuracies", accuracies)
+    with (
+        Run.create(tmp_path / "run", {}) as run,
+        pytest.raises(NumericalError, match=r"is in .*run, but could not be tested: a training"),
+    ):
+        distil(tiny, run=run, **SETTINGS)
+    kept = kd.load(tmp_path / "run" / "distilled.npz")
+    monkeypatch.setattr(matching.METHODS["means"], "accuracies", sound)
+    with Run.create(tmp_path / "run", {}, resume=True) as run:
+        result = distil(tiny, run=run, **SETTINGS)
+    np.testing.assert_array_equal(result.distilled.images, kept.images)
+    assert run.distilled().metadata["metrics"]["test_accuracy"] == result.test_accuracy
 
 
 @pytest.mark.parametrize("method", ["means", "features"])

@@ -20,14 +20,18 @@ def methods(monkeypatch) -> ModuleType:
     return importlib.import_module("methods")
 
 
-def test_every_method_takes_its_settings(methods: ModuleType) -> None:
+def test_every_method_takes_its_settings(methods: ModuleType, tmp_path: Path) -> None:
     assert set(METHODS) <= set(methods.SETTINGS)
     kinds = {name: method.settings_type for name, method in METHODS.items()}
     kinds |= {"kip": kip.Settings, "label-solve": label_solve.Settings}
     for name, settings in kinds.items():
         given = methods.SETTINGS[name] | {"images_per_class": methods.IMAGES_PER_CLASS}
         make_settings(settings, given)
-    assert not methods.exists("none")
+    told = {"settings": methods.told("kip")}
+    (tmp_path / "kip_mnist.json").write_text(json.dumps(told))
+    assert methods.is_measured(tmp_path / "kip_mnist.json", "kip")
+    assert not methods.is_measured(tmp_path / "kip_mnist.json", "unrolled")
+    assert not methods.is_measured(tmp_path / "random_mnist.json", "random")
 
 
 def test_table_and_picture(methods: ModuleType, tmp_path: Path, monkeypatch) -> None:
@@ -39,9 +43,10 @@ def test_table_and_picture(methods: ModuleType, tmp_path: Path, monkeypatch) -> 
     monkeypatch.syspath_prepend(FOLDER.parent / "experiments")
     tables = importlib.import_module("tables")
     assert set(tables.COMPARED) == set(methods.SETTINGS)
-    monkeypatch.setattr(tables, "MEASURED", tmp_path / "methods.json")
+    monkeypatch.setattr(tables, "MEASURED", tmp_path)
     assert tables.compared() == ""
-    tables.MEASURED.write_text(json.dumps(results))
+    for each in results:
+        (tmp_path / f"{each['method']}_mnist.json").write_text(json.dumps(each))
     natural, kip_row = [line for line in tables.compared().splitlines() if " ± " in line]
     assert natural == "| random natural images | 91.23 ± 0.40 |  |  |  |  |  |"
     assert kip_row == "| KIP | 91.23 ± 0.40 | 61 | 300 |  |  |  |"

@@ -33,7 +33,7 @@ _FORM: Mapping[str, Any] = {
                 "weights": str,
                 "key": [int],
                 "key_implementation": str,
-                "mean_square": _NUMBER,
+                "some_weights": [_NUMBER],
             }
         ],
     },

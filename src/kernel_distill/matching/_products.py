@@ -107,7 +107,7 @@ def _by_bands(
     height, width, _, outputs = kernel.shape
     columns = padded.shape[2]
     places = columns - width + 1
-    shifts = jnp.stack([jnp.eye(columns, places, -shift) for shift in range(width)])
+    shifts = jnp.stack([jnp.eye(columns, places, -shift, kernel.dtype) for shift in range(width)])
     band = jnp.einsum("wcp,hwio->hcipo", shifts, kernel).reshape(-1, places * outputs)
     rows = jnp.concatenate([padded[:, each] for each in _met(padded.shape[1], height, 1)], axis=2)
     product = rows.reshape(*rows.shape[:2], -1) @ band

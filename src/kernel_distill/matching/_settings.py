@@ -5,7 +5,13 @@ from typing import ClassVar, Literal
 
 from kernel_distill._errors import InputError
 from kernel_distill._optimizers import check_optimizer
-from kernel_distill._settings import check_positive, check_positive_finite, check_size, check_start
+from kernel_distill._settings import (
+    check_positive,
+    check_positive_finite,
+    check_size,
+    check_start,
+    make_tuples,
+)
 from kernel_distill.data import check_augmentations
 
 
@@ -57,8 +63,9 @@ class MatchingSettings:
     class, one after the other (Welling 2009); or Gaussian noise of the magnitude of real ones."""
 
     augment: tuple[str, ...] = ()
-    """What is done at random to natural and distilled images alike (differentiable siamese
-    augmentation): flip, shift, rotate, crop, scale, colour, cutout."""
+    """What is done at random to images: flip, shift, rotate, crop, scale, colour, cutout. To
+    natural and distilled ones alike (differentiable siamese augmentation); in unrolled training to
+    natural ones alone, and in that of trajectories to each by a draw of its own."""
 
     validations: int = 5
     """How often networks are trained on the distilled images as they are then, to choose the best
@@ -80,11 +87,9 @@ class MatchingSettings:
                     f"{each.name} is nothing to this method; got {getattr(self, each.name)}: leave "
                     "it out"
                 )
-        object.__setattr__(self, "augment", tuple(self.augment))  # a list, from YAML or a user
+        make_tuples(self, "augment", "training_augment")
         check_size(self)
         check_optimizer(self.optimizer, schedule=self.schedule)
-        if self.training_augment is not None:
-            object.__setattr__(self, "training_augment", tuple(self.training_augment))
         for names in (self.augment, self.training_augment or ()):
             check_augmentations(names)
         check_start(self)

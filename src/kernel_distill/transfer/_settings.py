@@ -5,7 +5,7 @@ from math import inf
 from typing import Literal
 
 from kernel_distill._errors import InputError, unknown_name
-from kernel_distill._settings import check_positive
+from kernel_distill._settings import check_positive, make_tuples
 from kernel_distill.data import check_augmentations
 
 
@@ -59,10 +59,7 @@ class TrainingSettings:
     """Held-out images on which the curve is measured and settings are chosen."""
 
     def __post_init__(self) -> None:
-        for name in ("factor", "l2", "label_scale", "augment"):  # lists, from YAML or a user
-            if not isinstance(value := getattr(self, name), (tuple, list)):
-                raise InputError(f"{name} must be a tuple; got {value!r}: write ({value!r},)")
-            object.__setattr__(self, name, tuple(value))
+        make_tuples(self, "factor", "l2", "label_scale", "augment")
         if self.learning_rate is not None:
             object.__setattr__(self, "factor", (1.0,))  # there is nothing to choose
         for name, known in (

@@ -1,5 +1,7 @@
 """Distribution matching, against its closed form at a linear network."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -105,19 +107,25 @@ def test_both_sides_are_changed_alike(digits: kd.data.Dataset) -> None:
     """Where they are the same images, their means stay the same."""
     images = jnp.asarray(digits.train.images[:30])
     classes = jnp.asarray(digits.train.labels[:30])
-    loss, gradient = method._loss_and_gradient(
-        Model(kd.networks.named("convnet1", width=4), PIXELS, 10),
-        images,
-        jnp.asarray(kd.data.one_hot(np.asarray(classes), 10), jnp.float32),
-        images,
-        classes,
-        network_key=KEY,
-        augment_key=jax.random.key(1),
-        names=("rotate", "scale"),
-        layers="last",
-    )
+
+    def found(natural: Any, names: tuple[str, ...]) -> Any:
+        return method._loss_and_gradient(
+            Model(kd.networks.named("convnet1", width=4), PIXELS, 10),
+            images,
+            jnp.asarray(kd.data.one_hot(np.asarray(classes), 10), jnp.float32),
+            natural,
+            classes,
+            network_key=KEY,
+            augment_key=jax.random.key(1),
+            names=names,
+            layers="last",
+        )
+
+    loss, gradient = found(images, ("rotate", "scale"))
     assert float(loss) < 1e-8
     assert float(jnp.abs(gradient).max()) < 1e-4
+    changed = [float(found(images[:, ::-1], names)[0]) for names in ((), ("rotate", "scale"))]
+    assert abs(changed[0] - changed[1]) > 0.01 * changed[0]  # something was done at all
 
 
 def test_step_is_what_it_was(digits: kd.data.Dataset) -> None:

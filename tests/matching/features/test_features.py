@@ -107,7 +107,8 @@ def test_training_is_adam_on_the_squared_error() -> None:
 
 def test_pool_grows_old_and_is_renewed(digits: kd.data.Dataset) -> None:
     features, support, memory = begun(digits, pool=3, pool_steps=2)
-    ages = [0, 0, 0]
+    ages = [int(member.steps) for member in memory]
+    assert ages == [0, 0, 1]  # two steps in three networks: number times 2 over 3
     renewed = 0
     for step in range(25):
         drawn = features._drawn(step)

@@ -1,6 +1,7 @@
 """Experts: their files, and what they are kept for."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -119,6 +120,27 @@ def test_a_damaged_file_is_said(digits, tmp_path):
         train_experts(MLP, digits, tmp_path, **SETTINGS | {"experts": 1})
     with pytest.raises(DamagedFileError, match="remove it"):
         found.parameters(0, 1)
+
+
+def test_a_file_that_is_gone_is_said(digits, tmp_path):
+    found = train_experts(MLP, digits, tmp_path, **SETTINGS | {"experts": 1})
+    found.paths[0].unlink()
+    with pytest.raises(InputError, match="not there any more"):
+        found.parameters(0, 1)
+
+
+def test_an_expert_that_died_is_refused(digits, tmp_path, monkeypatch):
+    """Its weights are finite, but all images are one class to it: those of a state of zeros."""
+
+    def dead(model, *arguments):
+        for state in trained(model, *arguments):
+            yield [jax.tree.map(jnp.zeros_like, each) for each in state]
+
+    trained = _experts._trained
+    monkeypatch.setattr(_experts, "_trained", dead)
+    with pytest.raises(NumericalError, match=r"all images for one class .* learning rate 0.1"):
+        train_experts(MLP, digits, tmp_path, **SETTINGS | {"experts": 1})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_training_that_diverges_is_said(rows, tmp_path):

@@ -1,5 +1,6 @@
 """Outer steps of gradient and of trajectory matching, against NumPy at a linear network."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -107,7 +108,11 @@ def test_both_sides_are_augmented_alike(linear, digits):
     found = method.gradient(support, network, step=0, key=KEY)
     np.testing.assert_allclose(found.metrics["loss"], 0, atol=0.1)
     moved = support | {"images": support["images"][:, ::-1]}
-    assert method.gradient(moved, network, step=0, key=KEY).metrics["loss"] > 10
+    upside_down = method.gradient(moved, network, step=0, key=KEY).metrics["loss"]
+    assert upside_down > 10
+    plain = method_of(Gradient, linear, twenty, replace(settings, augment=()))
+    without = plain.gradient(moved, network, step=0, key=KEY).metrics["loss"]
+    assert abs(upside_down - without) > 0.01 * without  # something was done at all
 
 
 def test_the_network_is_trained_on_the_distilled_images_until_a_fresh_one_is_drawn(linear, rows):

@@ -244,6 +244,26 @@ def test_other_weights_than_it_was_distilled_for_are_found_out(rows):
         follow(kd.Distilled(distilled.images, distilled.labels, told), MLP, key=KEY)
 
 
+def test_what_cannot_be_followed_so(rows, pool):
+    distilled = _distilled(rows).distilled
+    with pytest.raises(InputError, match=r"not distilled for trained weights of mlp.*leave"):
+        follow(distilled, MLP, key=KEY, weights=pool)
+    with pytest.raises(InputError, match="networks must be 1 or more; got 0"):
+        follow(distilled, MLP, key=KEY, networks=0)
+
+
+def test_a_network_that_scales_its_own_weights_draws_them_itself(rows):
+    other = kd.networks.twin(kd.kernels.named("fc1"), width=32, parameterization="ntk")
+    followed = follow(_distilled(rows).distilled, other, key=KEY, networks=1)
+    weights = [leaf for leaf in jax.tree.leaves(followed.before[0].parameters) if leaf.ndim > 1]
+    assert all(np.std(leaf) == pytest.approx(1, rel=0.3) for leaf in weights)
+
+
+def test_further_networks_are_other_ones(rows):
+    with pytest.raises(InputError, match=r"others must be further networks, each once.*beside mlp"):
+        _distilled(rows, others=("mlp",))
+
+
 def test_a_set_of_another_method_cannot_be_followed(rows):
     natural = kd.Distilled(rows.train.images[:3], kd.data.one_hot(np.arange(3), 3), {})
     with pytest.raises(InputError, match="train on it with `transfer`"):

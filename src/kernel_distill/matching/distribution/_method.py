@@ -21,11 +21,12 @@ class Distribution(Method[DistributionSettings]):
     A step draws a network at random, which nobody trains, and a batch of natural images. The loss
     is the squared distance between the mean embeddings of the distilled and of the natural images
     of a class, summed over classes. Source: Zhao & Bilen 2023 (arXiv 2110.04181), equation 5 and
-    algorithm 1.
+    algorithm 1, which draws an augmentation a class, where all classes share that of a step here.
     """
 
     name = "distribution"
     settings_type = DistributionSettings
+    likely_cause = "the images, or the embeddings of a network at random, are too large"
     # faster than others: augmented images are not learned by heart in so few steps
     training = replace(CROSS_ENTROPY, factor=(0.5, *CROSS_ENTROPY.factor))
 

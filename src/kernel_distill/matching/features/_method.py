@@ -36,8 +36,14 @@ class Features(Method[FeaturesSettings]):
     )
 
     def memory(self, support: Support, *, key: PRNGKeyArray) -> Pool:
+        """Fresh networks of the pool, whose steps are numbered as if they had begun one after the
+        other: they are renewed at different times, as in the authors' code."""
         del support
-        return tuple(fresh(self.model, each) for each in jax.random.split(key, self.settings.pool))
+        size, last = self.settings.pool, self.settings.pool_steps
+        return tuple(
+            fresh(self.model, each)._replace(steps=jnp.int32(number * last // size))
+            for number, each in enumerate(jax.random.split(key, size))
+        )
 
     def gradient(self, support: Support, memory: Pool, *, step: int, key: PRNGKeyArray) -> Found:
         batch_key, augment_key = jax.random.split(key)
@@ -91,7 +97,7 @@ def _loss_and_gradient(
     def features(images: Float[Array, "n *shape"]) -> Float[Array, "n feature"]:
         if names:
             images = augment(augment_key, images, names=names, siamese=True)
-        return model.features(state, images, training=True)[-1]
+        return model.features(state, images, training=False)[-1]
 
     natural_features = features(natural)
 

@@ -17,7 +17,7 @@ class Member(NamedTuple):
     Attributes:
         state: what it knows.
         optimizer: the state of Adam.
-        steps: done.
+        steps: done, from the number that the pool gave it to begin with.
     """
 
     state: State

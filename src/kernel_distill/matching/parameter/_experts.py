@@ -29,6 +29,7 @@ from kernel_distill.networks import Network
 from kernel_distill.transfer import Model, State
 
 _FORMAT = 1
+_LOOKED_AT = 500
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,12 @@ class Experts:
         """The weights of an expert at a milestone, 0 being the start; no others are read.
 
         Raises:
-            DamagedFileError: the file cannot be read.
+            InputError: the file is gone.
+            DamagedFileError: it cannot be read.
         """
         path = self.paths[expert]
+        if not path.exists():
+            raise InputError(f"{path} is not there any more: train the experts again")
         try:
             with _opened(path) as file:
                 tensors = {name: file.get_slice(name)[milestone] for name in file.keys()}  # noqa: SIM118
@@ -109,7 +113,8 @@ def train_experts(
     Raises:
         InputError: the folder has experts of another network, other data, other training or
             another key; the images do not fit the network.
-        NumericalError: a training diverged.
+        NumericalError: a training diverged, or ended in one prediction for all images.
+        DamagedFileError: an expert that is there cannot be read.
         StorageError: a file could not be written.
     """
     model = Model(network, data.image_shape, data.num_classes)
@@ -140,6 +145,8 @@ def train_experts(
                     f"{milestone * milestone_steps}, with learning rate {rate:g}. Take a lower one "
                     "(expert_learning_rate)."
                 )
+            if milestone == milestones:
+                _require_alive(model, states, data, rate)
             kept.append([pack(state.parameters) for state in states])
             if report and milestone:
                 done = first * milestones + len(group) * milestone
@@ -147,6 +154,21 @@ def train_experts(
         for number, trajectory in zip(group, zip(*kept, strict=True), strict=True):
             write_atomically(paths[number], _encoded(trajectory, identity))
     return Experts(model, paths)
+
+
+def _require_alive(model: Model, states: list[State], data: Dataset, rate: float) -> None:
+    """Raises NumericalError where a trained expert takes all images for one class: ReLUs that a
+    large step has turned off stay off."""
+    images = jnp.asarray(data.train.images[:_LOOKED_AT])
+    if len(np.unique(data.train.labels[:_LOOKED_AT])) == 1:
+        return
+    for state in states:
+        if len(np.unique(model.logits(state, images).argmax(axis=1))) == 1:
+            raise NumericalError(
+                f"an expert ({model.network.label}) takes all images for one class at the end of "
+                f"its training, with learning rate {rate:g}. Take a lower one, or more steps "
+                "(expert_learning_rate, expert_milestones, milestone_steps)."
+            )
 
 
 def _at_a_time() -> int:

@@ -33,6 +33,7 @@ class Trajectory(Method[TrajectorySettings]):
 
     name = "trajectory"
     settings_type = TrajectorySettings
+    likely_cause = "an expert that hardly moves (expert_learning_rate)"
 
     _experts: Experts
 

@@ -14,7 +14,7 @@ from kernel_distill.artefact import Distilled
 from kernel_distill.data import Split
 from kernel_distill.evaluation import check_not_empty, check_preprocessing
 from kernel_distill.matching.performance._course import Course, raw
-from kernel_distill.matching.performance._initial import initial
+from kernel_distill.matching.performance._initial import initial, scales_itself
 from kernel_distill.matching.performance._starts import fixed_again
 from kernel_distill.matching.performance._weights import fingerprint, read_weights
 from kernel_distill.networks import Network
@@ -58,7 +58,8 @@ def follow(
     """Takes the distilled steps of a set that `method="unrolled"` made, at their learned rates.
 
     A network that the set was distilled for begins as it did then: at the fixed weights, which are
-    drawn again, at trained ones from a file, or at random ones. Any other begins at random weights.
+    drawn again, at trained ones from a file, or at random ones. Any other begins at random weights:
+    drawn in the same way, or, in NTK parameterisation, as the network draws its own.
 
     Args:
         distilled: the set, with the metadata that the run gave it.
@@ -70,10 +71,12 @@ def follow(
 
     Raises:
         InputError: the set does not say how to learn from it, or what it says does not fit its
-            images; the weights are not given, or others than they were; the images do not fit the
-            network.
+            images; the weights are not given, or others than they were, or given where there are
+            none to give; the images do not fit the network; fewer than one is to learn.
         NumericalError: a network diverged.
     """
+    if networks < 1:
+        raise InputError(f"networks must be 1 or more; got {networks}")
     told = distilled.metadata.get("unrolled")
     if told is None:
         raise InputError(
@@ -88,12 +91,17 @@ def follow(
     known: dict[str, Any] = next(
         (each for each in told["networks"] if itself.items() <= each.items()), {}
     )
+    if weights is not None and "weights" not in known:
+        raise InputError(
+            f"the set was not distilled for trained weights of {network.label}: leave weights out"
+        )
     if "weights" in known:
         before = _trained(model, known, weights)
     elif "key" in known:
         before = (fixed_again(model, known),)
     else:
-        initialiser = (known or told["networks"][0]).get("initialiser", "network")
+        drawn = (known or told["networks"][0]).get("initialiser", "network")
+        initialiser = "network" if scales_itself(model) else drawn
         before = tuple(
             initial(model, each, initialiser=initialiser)
             for each in jax.random.split(key, networks)

@@ -36,6 +36,11 @@ def initial(model: Model, key: PRNGKeyArray, *, initialiser: str) -> State:
     return State(jax.tree_util.tree_unflatten(structure, leaves), state.rest)
 
 
+def scales_itself(model: Model) -> bool:
+    """Whether the network is in NTK parameterisation: it scales standard normal weights itself."""
+    return getattr(model.network, "parameterization", "standard") == "ntk"
+
+
 def _xavier(key: PRNGKeyArray, path: Any, leaf: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     if leaf.ndim > 1:
         *window, inputs, outputs = leaf.shape

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from kernel_distill._errors import InputError, unknown_name
-from kernel_distill._settings import check_positive, check_positive_finite
+from kernel_distill._settings import check_positive, check_positive_finite, make_tuples
 from kernel_distill.matching._settings import MatchingSettings
 from kernel_distill.matching.performance._initial import INITIALISERS
 
@@ -72,7 +72,7 @@ class UnrolledSettings(MatchingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "others", tuple(self.others))  # a list, from YAML or a user
+        make_tuples(self, "others", "mislead")
         for name, known in (("initialisation", ("fixed", "random")), ("initialiser", INITIALISERS)):
             if (value := getattr(self, name)) not in known:
                 raise unknown_name(name, value, known)
@@ -83,7 +83,5 @@ class UnrolledSettings(MatchingSettings):
                 "a file of weights is of one network; got weights and "
                 f"others={self.others}: leave one of them out"
             )
-        if self.mislead is not None:
-            object.__setattr__(self, "mislead", tuple(self.mislead))
-            if len(self.mislead) != 2 or self.mislead[0] == self.mislead[1]:
-                raise InputError(f"mislead must be two different classes; got {self.mislead}")
+        if self.mislead is not None and (len(self.mislead) != 2 or len(set(self.mislead)) != 2):
+            raise InputError(f"mislead must be two different classes; got {self.mislead}")

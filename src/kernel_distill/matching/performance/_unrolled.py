@@ -13,6 +13,7 @@ from kernel_distill._errors import InputError
 from kernel_distill.data import Dataset, Split, augment
 from kernel_distill.matching._method import Found, Method, Support
 from kernel_distill.matching.performance._course import Course, mean_of, positive, raw
+from kernel_distill.matching.performance._initial import scales_itself
 from kernel_distill.matching.performance._mislead import misled
 from kernel_distill.matching.performance._settings import UnrolledSettings
 from kernel_distill.matching.performance._starts import Starts
@@ -33,8 +34,8 @@ class Unrolled(Method[UnrolledSettings]):
     Raises:
         InputError: the size of the support is no multiple of the distilled steps, or smaller than
             the number of classes with labels that are not learned; the weights are not those of
-            the network; a class to mislead does not exist;
-            an initialiser that does not go with the NTK parameterisation.
+            the network; another network is named twice; a class to mislead does not exist; an
+            initialiser that does not go with the NTK parameterisation.
     """
 
     name = "unrolled"
@@ -51,12 +52,16 @@ class Unrolled(Method[UnrolledSettings]):
                 f"mislead takes two of the {data.num_classes} classes, counted from 0; got "
                 f"{settings.mislead}"
             )
-        if getattr(model.network, "parameterization", "standard") == "ntk" and (
-            settings.initialiser != "network"
-        ):
+        if scales_itself(model) and settings.initialiser != "network":
             raise InputError(
                 "the weights of the NTK parameterisation are standard normal, and the network "
                 f"scales them itself; got initialiser={settings.initialiser!r}: take 'network'"
+            )
+        names = [model.network.name, *settings.others]
+        if len(set(names)) < len(names):
+            raise InputError(
+                f"others must be further networks, each once; got {settings.others} beside "
+                f"{model.network.name}"
             )
         width: dict[str, Any] = (
             {} if model.network.width is None else {"width": model.network.width}
