@@ -3,7 +3,7 @@
     python experiments/adaptation.py mnist_usps --usps usps.h5
 
 reads experiments/adaptation/mnist_usps.yaml, trains a network on the data that it names first
-(`source`) and distils those that it names second (`target`) into images that move these very
+(`source`, changed at random by `source_augment`) and distils those that it names second (`target`) into images that move these very
 weights in one step of gradient descent; with `mislead`, into images that have it take one class for
 another. What the network knew before and knows after goes to experiments/results/adaptation.
 
@@ -46,10 +46,15 @@ def main() -> None:
     config = read_config(FOLDER / "adaptation" / f"{arguments.name}.yaml")
     source, target = (dataset(config[part], arguments.usps) for part in ("source", "target"))
     network = kd.networks.named(config["network"])
-    weights = FOLDER.parent / "runs" / f"{config['source']}_{config['network']}.npz"
+    augment = tuple(config.get("source_augment", ()))
+    name = "_".join((config["source"], config["network"], *augment))
+    weights = FOLDER.parent / "runs" / f"{name}.npz"
     if not weights.exists():
         weights.parent.mkdir(exist_ok=True)
-        performance.pretrain(network, source, weights, key=jax.random.key(0), steps=3000)
+        steps = 4000 if augment else 3000
+        performance.pretrain(
+            network, source, weights, key=jax.random.key(0), steps=steps, augment=augment
+        )
     begin = time.perf_counter()
     result = kd.matching.distill(
         network,

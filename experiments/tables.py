@@ -63,6 +63,7 @@ MATCHED = (
 # experiment, what a person reads, the published figure (Wang et al. 2018)
 ADAPTED = (
     ("mnist_usps", "MNIST to USPS", "97.9"),
+    ("mnist_usps_augmented", "the same, augmented at home too", ""),
     ("usps_mnist", "USPS to MNIST", ""),
 )
 

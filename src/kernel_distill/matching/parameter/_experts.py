@@ -134,26 +134,31 @@ def train_experts(
     for number in sorted(set(range(experts)) - set(missing)):
         _require_same(paths[number], identity)
     size = _at_a_time()
-    for first in range(0, len(missing), size):
-        group = missing[first : first + size]
-        keys = [jax.random.fold_in(key, number) for number in group]
-        kept = []
-        for milestone, states in enumerate(_trained(model, data, training, keys)):
-            if not finite(states):
-                raise NumericalError(
-                    f"the training of an expert ({network.label}) diverged by step "
-                    f"{milestone * milestone_steps}, with learning rate {rate:g}. Take a lower one "
-                    "(expert_learning_rate)."
-                )
-            if milestone == milestones:
-                _require_alive(model, states, data, rate)
-            kept.append([pack(state.parameters) for state in states])
-            if report and milestone:
-                done = first * milestones + len(group) * milestone
-                report(Progress(done, len(missing) * milestones))
-        for number, trajectory in zip(group, zip(*kept, strict=True), strict=True):
-            write_atomically(paths[number], _encoded(trajectory, identity))
+    # the same numbers whether JAX has 64 bits switched on or not: draws of augmentation differ
+    with jax.enable_x64(False):
+        for first in range(0, len(missing), size):
+            group = missing[first : first + size]
+            keys = [jax.random.fold_in(key, number) for number in group]
+            kept = []
+            for milestone, states in enumerate(_trained(model, data, training, keys)):
+                _require_finite(network, states, milestone * milestone_steps, rate)
+                if milestone == milestones:
+                    _require_alive(model, states, data, rate)
+                kept.append([pack(state.parameters) for state in states])
+                if report and milestone:
+                    done = first * milestones + len(group) * milestone
+                    report(Progress(done, len(missing) * milestones))
+            for number, trajectory in zip(group, zip(*kept, strict=True), strict=True):
+                write_atomically(paths[number], _encoded(trajectory, identity))
     return Experts(model, paths)
+
+
+def _require_finite(network: Network, states: list[State], step: int, rate: float) -> None:
+    if not finite(states):
+        raise NumericalError(
+            f"the training of an expert ({network.label}) diverged by step {step}, with learning "
+            f"rate {rate:g}. Take a lower one (expert_learning_rate)."
+        )
 
 
 def _require_alive(model: Model, states: list[State], data: Dataset, rate: float) -> None:

@@ -26,6 +26,7 @@ class Followed:
     """Networks before and after the distilled steps.
 
     Attributes:
+        distilled: the set that they learned from.
         model: the architecture.
         before: the states that the steps began with.
         states: those that they led to, of the same networks.
@@ -137,6 +138,11 @@ def _rates(told: dict[str, Any], images: int) -> Float[np.ndarray, "epoch step"]
 
 
 def _trained(model: Model, known: dict[str, Any], weights: PathLike | None) -> tuple[State, ...]:
+    """The trained weights that a set was distilled for, from their file.
+
+    Raises:
+        InputError: there is no file, or it has other weights.
+    """
     if weights is None:
         raise InputError(
             "the set was distilled for trained weights: give the file that they were saved in "

@@ -29,6 +29,7 @@ def pretrain(
     key: PRNGKeyArray,
     networks: int = 1,
     steps: int = 1000,
+    augment: tuple[str, ...] = (),
     report: Report | None = None,
 ) -> Trained:
     """Trains networks on natural images, by the cross-entropy and Adam, and saves their weights.
@@ -40,10 +41,12 @@ def pretrain(
         key: the randomness of weights and batches.
         networks: how many.
         steps: of each training, on batches of 100.
+        augment: what is done at random to the images: flip, shift, rotate, ...
         report: as `transfer.train` calls it.
 
     Raises:
-        InputError: the images do not fit the network, or the training does not fit memory.
+        InputError: the images do not fit the network, the training does not fit memory, or there
+            is no such augmentation.
         NumericalError: the training diverged.
         StorageError: the file could not be written.
     """
@@ -53,7 +56,11 @@ def pretrain(
         one_hot(data.train.labels, data.num_classes),
         # gradient descent at a tenth of the largest stable rate kills LeNet on MNIST
         settings=TrainingSettings(
-            loss="cross_entropy", optimizer="adam", learning_rate=1e-3, steps=steps
+            loss="cross_entropy",
+            optimizer="adam",
+            learning_rate=1e-3,
+            steps=steps,
+            augment=augment,
         ),
         key=key,
         seeds=networks,
