@@ -10,7 +10,7 @@ import pytest
 import kernel_distill as kd
 from kernel_distill._errors import InputError
 from kernel_distill.matching.distribution import Distribution, DistributionSettings
-from kernel_distill.matching.distribution import _method as method
+from kernel_distill.matching.distribution import _distribution as method
 from kernel_distill.networks import Network
 from kernel_distill.transfer import Model
 

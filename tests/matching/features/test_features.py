@@ -11,7 +11,7 @@ import kernel_distill as kd
 from kernel_distill._errors import InputError
 from kernel_distill.artefact import pack, unpack
 from kernel_distill.matching.features import Features, FeaturesSettings
-from kernel_distill.matching.features import _method as method
+from kernel_distill.matching.features import _features as method
 from kernel_distill.matching.features._pool import fresh, trained
 from kernel_distill.networks import Network
 from kernel_distill.transfer import Model
