@@ -294,7 +294,8 @@ def _draw(
     """The pictures and the page, once all else is on the disk."""
     before, after = result.initial.images, result.distilled.images
     caption = "The same, labels learned" if np.array_equal(before, after) else "Distilled"
-    title = f"{data.name} · {learner.name} · {len(after)} images"
+    method = result.distilled.metadata["method"]
+    title = f"{data.name} · {method} · {learner.name} · {len(after)} images"
     before_caption = result.initial_name.capitalize()
     if result.initial_test_accuracy is not None:
         before_caption += f" · {100 * result.initial_test_accuracy:.1f} % test accuracy"

@@ -36,6 +36,10 @@ def test_run_and_the_same_again(cli, own, tmp_path, method):
     one, other = kd.load(tmp_path / "run"), kd.load(tmp_path / "again")
     assert one.images.tobytes() == other.images.tobytes()
     assert one.metadata["method"] == method
+    refused = cli("evaluate", tmp_path / "run", "--dataset", own)
+    assert refused.status == 2
+    assert "transfer" in refused.err
+    assert "--network mlp --width 16" in refused.err
     resumed = cli("match", "--out", tmp_path / "run", "--resume")
     assert (resumed.status, resumed.err) == (0, "")
     found = json.loads((tmp_path / "run" / "result.json").read_text())

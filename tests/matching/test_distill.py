@@ -118,6 +118,7 @@ def test_a_rate_that_is_too_large_is_said(tiny, tmp_path):
         distil(tiny, run=run, **settings)
     assert "not finite after step" in str(raised.value)
     assert "images: 1e+30" in str(raised.value)
+    assert "Begin anew with other settings" in str(raised.value)
     assert f"is saved in {tmp_path / 'run'}" in str(raised.value)
     assert run.checkpoints.latest() is not None
 

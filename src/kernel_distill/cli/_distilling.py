@@ -112,6 +112,11 @@ def show_result(
             "Nothing was learned: on the validation images no later state was better than "
             "the first. Take a smaller learning rate."
         )
+    elif result.test_accuracy < (result.initial_test_accuracy or 0):
+        line(
+            f"Networks learn less from the distilled images than from the {result.initial_name} "
+            "ones: take more steps, or other learning rates."
+        )
     line(f"The distilled set and its pictures ({result.seconds:.0f} s of distilling):")
     paths(output.out, ("distilled.npz", *_PICTURES))
     if output.tensorboard:

@@ -26,6 +26,14 @@ def kernels_of(
         for name in architectures:
             yield name, named(name).kernel(metadata.get("kernel", "ntk"))
         return
+    if "network" in metadata and "architectures" not in metadata:
+        network = metadata["network"]
+        width = f" --width {network['width']}" if network.get("width") else ""
+        raise InputError(
+            f"{path} was distilled for a network, {network['name']}, and for no kernel: train that "
+            f"on it with kernel-distill transfer {path} --network {network['name']}{width}, or "
+            "give kernels all the same, one or several: --architecture convnet3 fc1"
+        )
     if "architectures" not in metadata:
         raise InputError(
             f"{path} does not tell which architecture it was distilled with. "

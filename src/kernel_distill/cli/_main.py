@@ -146,7 +146,10 @@ def _how_to_resume(command: Any) -> str:
         return "stopped; process 0 says how to go on"
     output = getattr(command, "output", None)
     if output is None or not holds_run(output.out):
-        return "stopped; nothing was begun that could go on"
+        return (
+            "stopped before the first step: the same command begins again, and takes over what is "
+            "there, such as experts"
+        )
     out = shlex.quote(str(output.out))
     (name,) = (name for name, known in COMMANDS.items() if isinstance(command, known))
     # what config.yaml does not hold

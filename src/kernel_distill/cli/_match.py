@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ class LearnerOptions(NetworkOptions):
     """Which network the images are to teach."""
 
     network: tuple[str, ...] = ("convnet3-in",)
-    """The names of architectures, mlp, lenet, alexnet, vgg11, convnet3-in, resnet18-in,
-    resnet18-bn."""
+    """One network: an architecture, mlp, lenet, alexnet, vgg11, convnet3-in (of 3 blocks; any
+    number goes), resnet18-in, resnet18-bn."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,7 @@ def match_with_all() -> type[Match]:
     known: dict[str, Any] = {}
     for method in METHODS.values():
         for each in fields(method.settings_type):
-            default = each.default_factory if each.default is MISSING else each.default
-            known.setdefault(each.name, (each.name, each.type, default))
+            known.setdefault(each.name, (each.name, each.type, each.default))
     every: Any = make_dataclass("Settings", known.values(), frozen=True)
     return _with_settings(every, MethodOption())
 

@@ -57,6 +57,11 @@ class TransferCommand:
         distilled, dataset = self.data.open(self.run_directory)
         check_match(distilled, dataset)
         chosen = self._trainable(chosen, distilled, dataset)
+        if "unrolled" in distilled.metadata:
+            line(
+                "The images were distilled for a few steps at learned rates, which networks here "
+                "do not take: kernel_distill.matching.performance.follow does, from Python."
+            )
         title = f"{len(distilled)} distilled images of {dataset.name}"
         rows, failures, replaced = [], [], []
         for network in chosen:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from kernel_distill import supports
-from kernel_distill._errors import NumericalError
+from kernel_distill._errors import InputError, NumericalError
 from kernel_distill._interrupt import held_signals
 from kernel_distill._optimizers import make_optimizer
 from kernel_distill._settings import Report, log_spaced, make_settings
@@ -86,6 +86,10 @@ def prepare(
         UnknownNameError, InputError, NumericalError: as `distill`.
     """
     known = method_named(method)
+    if not isinstance(network, Network):
+        raise InputError(
+            f"network must be one from networks.named or networks.twin; got {network!r}"
+        )
     chosen = make_settings(known.settings_type, settings)
     model = Model(network, data.image_shape, data.num_classes)
     size = supports.check(data, chosen)
@@ -131,7 +135,7 @@ class NetworkLearner(Learner):
 
     @property
     def name(self) -> str:
-        return self._method.model.network.label
+        return self._method.learners
 
     def metadata(self, support: Mapping[str, np.ndarray]) -> dict[str, Any]:
         network = self._method.model.network.to_metadata()
@@ -215,7 +219,8 @@ class _Matching(Algorithm):
                 f"the loss or the support is not finite after step {state.step + 1}; likely "
                 f"causes: a learning rate is too large (of "
                 f"{', '.join(f'{name}: {rate:g}' for name, rate in self._rates.items())}), or "
-                f"{self._method.likely_cause}."
+                f"{self._method.likely_cause}. Begin anew with other settings: going on would "
+                "lead here again."
             )
         memory = self._method.after(support, found.memory, step=state.step, key=after_key)
         following = replace(state, support=support, optimizer_state=optimizer_state, memory=memory)

@@ -68,6 +68,11 @@ class Method(ABC, Generic[SettingsType]):
         self.images = jnp.asarray(data.train.images)
         self._balanced = ClassBalanced(data.train)
 
+    @property
+    def learners(self) -> str:
+        """The networks whose mean accuracy `accuracies` leads to, for people."""
+        return self.model.network.label
+
     def batch(self, key: PRNGKeyArray, size: int | None = None) -> Int[np.ndarray, "t"]:
         """Rows of natural images, as many of each class as of any other.
 

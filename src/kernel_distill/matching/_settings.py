@@ -84,8 +84,8 @@ class MatchingSettings:
         for each in fields(self):
             if each.name in self.unused and getattr(self, each.name) != each.default:
                 raise InputError(
-                    f"{each.name} is nothing to this method; got {getattr(self, each.name)}: leave "
-                    "it out"
+                    f"{each.name} has no effect on this method; got {getattr(self, each.name)}: "
+                    "leave it out"
                 )
         make_tuples(self, "augment", "training_augment")
         check_size(self)

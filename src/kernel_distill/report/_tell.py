@@ -202,9 +202,13 @@ def _figures(distilled: Distilled, measured: Mapping[str, Any]) -> Iterable[tupl
 
 
 def _network(metadata: Mapping[str, Any]) -> str:
-    """The network that a set was distilled for; empty of sets that were distilled with a kernel."""
-    network = metadata.get("network") or {}
-    return " ".join(str(network[key]) for key in ("name", "width") if network.get(key) is not None)
+    """The networks that a set was distilled for; empty of one that was distilled with a kernel."""
+    one = [metadata.get("network") or {}]
+    networks = metadata.get("unrolled", {}).get("networks") or one
+    return ", ".join(
+        " ".join(str(network[key]) for key in ("name", "width") if network.get(key) is not None)
+        for network in networks
+    )
 
 
 def _settings(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from kernel_distill._errors import InputError
 from kernel_distill.matching import performance
 from kernel_distill.matching.performance import UnrolledSettings, follow
 from kernel_distill.networks import named
+from kernel_distill.report import tell_alone
 from kernel_distill.transfer import Model
 
 KEY = jax.random.key(0)
@@ -257,6 +258,16 @@ def test_a_network_that_scales_its_own_weights_draws_them_itself(rows):
     followed = follow(_distilled(rows).distilled, other, key=KEY, networks=1)
     weights = [leaf for leaf in jax.tree.leaves(followed.before[0].parameters) if leaf.ndim > 1]
     assert all(np.std(leaf) == pytest.approx(1, rel=0.3) for leaf in weights)
+
+
+def test_all_networks_that_an_accuracy_is_of_are_named(rows):
+    settings = UnrolledSettings(others=("fc1",))
+    method = performance.Unrolled(Model(MLP, (8,), 3), rows, settings, KEY)
+    assert method.learners == "mlp 16, fc1 16"
+    images, labels = np.zeros((3, 8, 8, 1), np.float32), kd.data.one_hot(np.arange(3), 3)
+    told = method.metadata(method.support(jnp.asarray(rows.train.images[:3]), jnp.asarray(labels)))
+    page = tell_alone(kd.Distilled(images, labels, told), images, name="", class_names="abc")
+    assert page.learner == "mlp 16, fc1 16"
 
 
 def test_further_networks_are_other_ones(rows):

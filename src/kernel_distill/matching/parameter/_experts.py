@@ -275,7 +275,7 @@ def _require_same(path: Path, identity: dict[str, Any]) -> None:
             raise InputError(
                 f"{path} is an expert made for another {what}: it must be of "
                 f"{json.dumps(required)}; got {json.dumps(found.get(what))}. Give another "
-                "folder for experts, or the settings that these were made with"
+                "folder for experts (expert_folder), or the settings that these were made with"
             )
 
 

@@ -33,7 +33,10 @@ class Trajectory(Method[TrajectorySettings]):
 
     name = "trajectory"
     settings_type = TrajectorySettings
-    likely_cause = "an expert that hardly moves (expert_learning_rate)"
+    likely_cause = (
+        "that of the students (student_learning_rate, which is learned by its logarithm), or an "
+        "expert hardly moves (expert_learning_rate)"
+    )
 
     _experts: Experts
 

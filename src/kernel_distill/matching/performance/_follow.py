@@ -76,6 +76,10 @@ def follow(
             none to give; the images do not fit the network; fewer than one is to learn.
         NumericalError: a network diverged.
     """
+    if not isinstance(distilled, Distilled):
+        raise InputError(
+            f"follow takes a distilled set, from kernel_distill.load; got {distilled!r}"
+        )
     if networks < 1:
         raise InputError(f"networks must be 1 or more; got {networks}")
     told = distilled.metadata.get("unrolled")

@@ -74,6 +74,10 @@ class Unrolled(Method[UnrolledSettings]):
         self._starts = [Starts(course.model, settings, key) for course in self._courses]
         self._classes = misled(data.train.labels, settings.mislead)
 
+    @property
+    def learners(self) -> str:
+        return ", ".join(course.model.network.label for course in self._courses)
+
     def support(self, images: Float[Array, "s *shape"], labels: Float[Array, "s class"]) -> Support:
         settings, size, classes = self.settings, len(images), labels.shape[1]
         if size % settings.distilled_steps:
