@@ -37,7 +37,7 @@ def test_run_and_the_same_again(cli, own, tmp_path, method):
     assert one.images.tobytes() == other.images.tobytes()
     assert one.metadata["method"] == method
     refused = cli("evaluate", tmp_path / "run", "--dataset", own)
-    assert refused.status == 2
+    assert refused.status == 1
     assert "transfer" in refused.err
     assert "--network mlp --width 16" in refused.err
     resumed = cli("match", "--out", tmp_path / "run", "--resume")
