@@ -4,16 +4,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.ticker import LogLocator, NullFormatter
+
 from kernel_distill.artefact._style import BLUE, INK, SOFT, new_figure, save_picture, tidy
+
+TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 
 
 def draw(path: Path, results: Sequence[dict[str, Any]], datasets: Sequence[str]) -> None:
     """Accuracy against seconds, a panel a data set; natural images, which take none, as a line."""
-    figure = new_figure(4.6 * len(datasets), 4.0)
+    datasets = [name for name in datasets if any(each["dataset"] == name for each in results)]
+    width = 4.6 * len(datasets)
+    figure = new_figure(width, 4.0)
     panels = figure.subplots(1, len(datasets), squeeze=False)[0]
-    figure.subplots_adjust(left=0.07, right=0.97, top=0.88, bottom=0.14, wspace=0.22)
+    figure.subplots_adjust(left=0.65 / width, right=0.97, top=0.88, bottom=0.14, wspace=0.22)
     for axes, dataset in zip(panels, datasets, strict=True):
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         for each in results:
             if each["dataset"] != dataset:
                 continue
@@ -33,7 +42,7 @@ def draw(path: Path, results: Sequence[dict[str, Any]], datasets: Sequence[str])
                 color=INK,
             )
         axes.margins(x=0.25, y=0.1)
-        axes.set_title(dataset, loc="left", size=11, color=INK)
+        axes.set_title(TITLES[dataset], loc="left", size=11, color=INK)
         axes.set_xlabel("seconds of distilling", color=SOFT, size=10)
         tidy(axes, grid=True)
     panels[0].set_ylabel("test accuracy (%)", color=SOFT, size=10)

@@ -144,10 +144,12 @@ def compared() -> str:
     if not measured:
         return ""
     found = {(each["method"], each["dataset"]): each for each in measured}
-    datasets = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+    known = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+    datasets = {name: title for name, title in known.items() if name in {of for _, of in found}}
     rows = [
         (title, *(cell for dataset in datasets for cell in measurement(found.get((name, dataset)))))
         for name, title in COMPARED.items()
+        if name in {method for method, _ in found}
     ]
     header = (part for title in datasets.values() for part in (title, "seconds", "MiB"))
     return markdown(("one image a class", *header), rows)
