@@ -33,7 +33,7 @@ SETTINGS: dict[str, Any] = {
     "learning_rate": 0.02,
     "inner_learning_rate": 0.5,
     "rate_learning_rate": 0.02,
-    "validations": 1,
+    "validations": 20,
 }
 # rates that suit each of them take longer to be found
 TOGETHER = {"steps": 3000}

@@ -17,7 +17,7 @@ NAMES = ("fc1", "fc2", "fc4")
 SETTINGS = {
     "support_size": 40, "distilled_steps": 4, "epochs": 15, "batch_size": 100, "steps": 600,
     "learning_rate": 0.02, "inner_learning_rate": 0.5, "rate_learning_rate": 0.02,
-    "validations": 1,
+    "validations": 20,
 }  # fmt: skip
 
 pytestmark = pytest.mark.slow
