@@ -35,8 +35,8 @@ SETTINGS: dict[str, Any] = {
     "rate_learning_rate": 0.02,
     "validations": 20,
 }
-# rates that suit each of them take longer to be found
-TOGETHER = {"steps": 3000}
+# rates that suit each of them take longer to be found, and in larger steps end where fc4 diverges
+TOGETHER = {"steps": 3000, "rate_learning_rate": 0.005}
 
 
 def main() -> None:
