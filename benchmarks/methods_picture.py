@@ -23,6 +23,7 @@ def draw(path: Path, results: Sequence[dict[str, Any]], datasets: Sequence[str])
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
+        taken: list[float] = []
         for each in results:
             if each["dataset"] != dataset:
                 continue
@@ -31,6 +32,7 @@ def draw(path: Path, results: Sequence[dict[str, Any]], datasets: Sequence[str])
                 axes.axhline(mean, color=SOFT, linestyle="--", linewidth=1)
                 place = {"xy": (0.01, mean), "xycoords": ("axes fraction", "data")}
             else:
+                taken.append(each["seconds"])
                 axes.errorbar(each["seconds"], mean, deviation, fmt="o", color=BLUE, markersize=5)
                 place = {"xy": (each["seconds"], mean)}
             axes.annotate(
@@ -41,7 +43,9 @@ def draw(path: Path, results: Sequence[dict[str, Any]], datasets: Sequence[str])
                 size=8,
                 color=INK,
             )
-        axes.margins(x=0.25, y=0.1)
+        axes.margins(y=0.1)
+        # with room for names to the right
+        axes.set_xlim(min(taken, default=1) / 1.5, max(taken, default=1) * 3)
         axes.set_title(TITLES[dataset], loc="left", size=11, color=INK)
         axes.set_xlabel("seconds of distilling", color=SOFT, size=10)
         tidy(axes, grid=True)
