@@ -100,7 +100,5 @@ def fixed_again(model: Model, metadata: dict[str, Any]) -> State:
 
 def _some(state: State) -> list[float]:
     """The first weight of each matrix and filter; a rounding does not change them, a draw does."""
-    leaves = [
-        np.asarray(leaf).ravel() for leaf in jax.tree.leaves(state.parameters) if leaf.ndim > 1
-    ]
-    return [float(leaf[0]) for leaf in leaves]
+    leaves = jax.tree.leaves(state.parameters)
+    return [float(leaf.ravel()[0]) for leaf in leaves if leaf.ndim > 1]
