@@ -71,6 +71,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "initialisation": "random",
         "initialisations": 1,
         "steps": 400,
+        "learning_rate": 0.03,
         "batch_size": 250,
         "epochs": 5,
         "learn_labels": True,
