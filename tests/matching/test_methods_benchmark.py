@@ -35,11 +35,11 @@ def test_every_method_takes_its_settings(methods: ModuleType, tmp_path: Path) ->
 
 
 def test_table_and_picture(methods: ModuleType, tmp_path: Path, monkeypatch) -> None:
-    common = {
-        **{"dataset": "mnist", "mean": 0.9123, "deviation": 0.004, "seconds": 61.4},
-        **{"peak": 300 * 2**20, "machine": {"processor": "x86_64", "cores": 2, "jax": "0.10.2"}},
-    }
-    results = [common | {"method": name} for name in ("kip", "random")]
+    common = {"dataset": "mnist", "mean": 0.9123, "deviation": 0.004}
+    results = [
+        common | {"method": "kip", "seconds": 61.4, "peak": 300 * 2**20},
+        common | {"method": "random", "seconds": None, "peak": None},
+    ]
     monkeypatch.syspath_prepend(FOLDER.parent / "experiments")
     tables = importlib.import_module("tables")
     assert set(tables.COMPARED) == set(methods.SETTINGS)

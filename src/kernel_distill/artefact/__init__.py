@@ -24,6 +24,7 @@ from kernel_distill.artefact._metadata import PACKAGES as PACKAGES
 from kernel_distill.artefact._metadata import device_description as device_description
 from kernel_distill.artefact._metadata import package_versions as package_versions
 from kernel_distill.artefact._pictures import save_pictures as save_pictures
+from kernel_distill.artefact._run import RESULT as RESULT
 from kernel_distill.artefact._run import TENSORBOARD as TENSORBOARD
 from kernel_distill.artefact._run import Run as Run
 from kernel_distill.artefact._run import check_folder as check_folder

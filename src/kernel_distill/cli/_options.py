@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kernel_distill._errors import InputError, unknown_name
-from kernel_distill.artefact import Run, Watcher, read_config
+from kernel_distill.artefact import RESULT, Run, Watcher, read_config
+from kernel_distill.cli._show import line
 from kernel_distill.kernels import Kernel, mixture, named
 from kernel_distill.watchers import TensorBoard, WeightsAndBiases
 
@@ -104,7 +105,8 @@ class OutputOptions:
             defaults |= asdict(type(group)())
         config |= asdict(self)
         config = {name: str(v) if isinstance(v, Path) else v for name, v in config.items()}
-        return Run.create(
+        had_finished = self.resume and (self.out / RESULT).exists()
+        run = Run.create(
             self.out,
             config,
             resume=self.resume,
@@ -112,6 +114,9 @@ class OutputOptions:
             defaults=defaults,
             watchers=watchers,
         )
+        if had_finished:
+            line(f"The run in {self.out} had come to its end; its result is written again.")
+        return run
 
 
 # options that stand in place of others, which a configuration file may have

@@ -18,8 +18,9 @@ class Altered(Network):
 
     Attributes:
         network: what is changed.
-        change: takes a part of a flax module and changes it in place, or leaves it. A function of a
-            module of Python, by which networks compare.
+        change: takes a part of a flax module and changes it in place, or leaves it. Networks
+            compare by it: a function of a module of Python, or something else that is equal to
+            another one like it.
     """
 
     network: Network

@@ -1,5 +1,7 @@
 """Convolutions as matrix products, for derivatives of derivatives on CPUs."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -19,7 +21,7 @@ def as_products(model: Model) -> Model:
     (JAX 0.10.2). A plain gradient gains nothing, and the windows take the filter's size times the
     memory of what goes in.
     """
-    return altered(model, _multiply)
+    return altered(model, _Convolve(convolution))
 
 
 def in_training(model: Model) -> Model:
@@ -31,21 +33,22 @@ def in_training(model: Model) -> Model:
 def in_gradients(model: Model) -> Model:
     """The model as it is fastest where it is differentiated once: on CPUs with products for few
     large filters (the gradient of LeNet takes half the time), and XLA's convolutions for others."""
-    return altered(model, _multiply_few) if jax.default_backend() == "cpu" else model
+    if jax.default_backend() != "cpu":
+        return model
+    return altered(model, _Convolve(_convolution_of_few))
 
 
-def _multiply(part: Any) -> None:
-    from flax import nnx
+@dataclass(frozen=True)
+class _Convolve:
+    """Has convolutional layers convolve by a function, in place of XLA's."""
 
-    if isinstance(part, nnx.Conv):
-        part.conv_general_dilated = convolution
+    by: Callable[..., Array]
 
+    def __call__(self, part: Any) -> None:
+        from flax import nnx
 
-def _multiply_few(part: Any) -> None:
-    from flax import nnx
-
-    if isinstance(part, nnx.Conv):
-        part.conv_general_dilated = _convolution_of_few
+        if isinstance(part, nnx.Conv):
+            part.conv_general_dilated = self.by
 
 
 def convolution(

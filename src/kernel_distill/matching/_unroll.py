@@ -18,7 +18,7 @@ the rows of its images, a key).
 
 
 @dataclass(frozen=True)
-class Trajectory:
+class Tape:
     """Steps that were taken, with as many states as it takes to go back through them.
 
     Attributes:
@@ -80,7 +80,7 @@ class Unroll:
 
     def forward(
         self, initial: Any, shared: Any, turns: Sequence[Any], *, segment: int | None = None
-    ) -> Trajectory:
+    ) -> Tape:
         """Takes the steps.
 
         Args:
@@ -97,25 +97,25 @@ class Unroll:
             if number % segment == 0:
                 kept.append(state)
             state = self._step(state, shared, turn)
-        return Trajectory(state, tuple(kept), segment, shared, tuple(turns))
+        return Tape(state, tuple(kept), segment, shared, tuple(turns))
 
-    def backward(self, trajectory: Trajectory, cotangent: Any) -> tuple[Any, Any]:
+    def backward(self, tape: Tape, cotangent: Any) -> tuple[Any, Any]:
         """From the derivative of a loss in the final state to those in what led there.
 
         Args:
-            trajectory: from `forward`.
+            tape: from `forward`.
             cotangent: a tree like the state.
 
         Returns:
             The derivatives in the initial state and in `shared`, the latter summed over the steps.
         """
-        of_shared = jax.tree.map(jnp.zeros_like, trajectory.shared)
-        turns, segment = trajectory.turns, trajectory.segment
-        for number, state in reversed(list(enumerate(trajectory.kept))):
+        of_shared = jax.tree.map(jnp.zeros_like, tape.shared)
+        turns, segment = tape.turns, tape.segment
+        for number, state in reversed(list(enumerate(tape.kept))):
             within = turns[number * segment : (number + 1) * segment]
-            before = [state, *self.states(state, trajectory.shared, within[:-1])]
+            before = [state, *self.states(state, tape.shared, within[:-1])]
             while before:  # a state is let go as soon as it has served
                 cotangent, of_shared = self._back(
-                    before.pop(), trajectory.shared, within[len(before)], cotangent, of_shared
+                    before.pop(), tape.shared, within[len(before)], cotangent, of_shared
                 )
         return cotangent, of_shared

@@ -22,11 +22,15 @@ from kernel_distill.transfer._learning_rate import largest_stable_rate as larges
 from kernel_distill.transfer._match import check_match as check_match
 from kernel_distill.transfer._model import Model as Model
 from kernel_distill.transfer._model import State as State
+from kernel_distill.transfer._model import spread_rows as spread_rows
+from kernel_distill.transfer._model import stacked as stacked
+from kernel_distill.transfer._model import unstacked as unstacked
 from kernel_distill.transfer._results import read_transfers as read_transfers
 from kernel_distill.transfer._results import save_transfer as save_transfer
 from kernel_distill.transfer._search import check_training as check_training
 from kernel_distill.transfer._search import first_sound as first_sound
 from kernel_distill.transfer._settings import TrainingSettings as TrainingSettings
+from kernel_distill.transfer._soundness import is_dead as is_dead
 from kernel_distill.transfer._statistics import deviation as deviation
 from kernel_distill.transfer._statistics import per_cent as per_cent
 from kernel_distill.transfer._train import Trained as Trained

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from kernel_distill.transfer._model import Model, State, spread
+from kernel_distill.transfer._model import Model, State, spread_rows
 
 _MOST_IMAGES = 50
 _MOST_ITERATIONS = 100
@@ -37,7 +37,7 @@ def largest_stable_rate(model: Model, state: State, images: Float[Array, "n *sha
     Returns:
         2 n C / lambda_max; 0 or not finite where the network is not.
     """
-    images = images[spread(len(images), _MOST_IMAGES)]
+    images = images[spread_rows(len(images), _MOST_IMAGES)]
     outputs = jnp.ones((len(images), model.num_classes), jnp.float32)
     # alternating signs: no class, and no image, is left out or drowned by the others
     vector = outputs * (1 + 0.5 * jnp.cos(jnp.arange(outputs.size, dtype=jnp.float32))).reshape(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from kernel_distill._errors import NumericalError
 from kernel_distill.networks import Network
@@ -80,10 +80,7 @@ def require_alive(
     wanted: Float[Array, "n class"],
     rates: Rates,
 ) -> None:
-    """Raises NumericalError where a trained network predicts the same for all images.
-
-    ReLUs that a large step has turned off for all images stay off. The loss is then that of a
-    constant prediction, and does not tell.
+    """Raises NumericalError where a trained network is dead.
 
     Args:
         model: the network.
@@ -92,14 +89,25 @@ def require_alive(
         wanted: what the logits are to be.
         rates: of each seed.
     """
-    spreads = np.asarray(_spreads(model, states, images, wanted))
-    dead = spreads < _DEAD  # not where all is wanted alike, which gives infinity or NaN
+    dead = is_dead(model, states, images, wanted)
     if dead.any():
         raise NumericalError(
             f"training {model.network.name} ended with the same prediction for all images, with "
             f"{rates.told(int(np.argmax(dead)))}. Take a lower rate or factor, or a "
             "smaller l2."
         )
+
+
+def is_dead(
+    model: Model, states: State, images: Float[Array, "n *shape"], wanted: Float[Array, "n class"]
+) -> Bool[np.ndarray, "seed"]:
+    """Which networks predict the same for all images, though not the same is wanted.
+
+    ReLUs that a large step has turned off for all images stay off. The loss is then that of a
+    constant prediction, and does not tell. Arguments as in `require_alive`.
+    """
+    spreads = np.asarray(_spreads(model, states, images, wanted))
+    return spreads < _DEAD  # not where all is wanted alike, which gives infinity or NaN
 
 
 @functools.partial(jax.jit, static_argnames="model")

@@ -17,7 +17,7 @@ from kernel_distill.networks import Network
 from kernel_distill.transfer._learning_rate import largest_stable_rate, with_l2
 from kernel_distill.transfer._loss import check_labels, loss, targets
 from kernel_distill.transfer._memory import available_memory, program_memory, require_memory
-from kernel_distill.transfer._model import Model, State, spread
+from kernel_distill.transfer._model import Model, State, spread_rows, stacked, unstacked
 from kernel_distill.transfer._settings import TrainingSettings
 from kernel_distill.transfer._soundness import Rates, require_alive, require_sound
 
@@ -169,10 +169,10 @@ def train(
             over = point == settings.steps
             require_sound(losses[rows, : number + 1], network, known, step=point, last_step=over)
             if over:
-                some = spread(len(x), _predicted_at_a_time(model))
+                some = spread_rows(len(x), _predicted_at_a_time(model))
                 require_alive(model, carry.state, x[some], wanted[some], known)
             metrics = {"loss": float(losses[rows, number].mean())}
-            trained = _unstacked(carry.state, count)
+            trained = unstacked(carry.state, count)
             if part:
                 accuracies[rows, number] = [accuracy(model, state, part) for state in trained]
                 metrics["validation_accuracy"] = float(accuracies[rows, number].mean())
@@ -261,7 +261,7 @@ def _classes(
 
 def _some(split: Split, count: int) -> Split:
     """So many examples of it, spread evenly."""
-    chosen = spread(len(split), count)
+    chosen = spread_rows(len(split), count)
     return replace(split, images=split.images[chosen], labels=split.labels[chosen])
 
 
@@ -381,7 +381,7 @@ def _steps_one_by_one(
     batches = _batches(program, count)
     done = []
     for each, seed in zip(
-        *(_unstacked(tree, len(seeds.rates)) for tree in (carry, seeds)), strict=True
+        *(unstacked(tree, len(seeds.rates)) for tree in (carry, seeds)), strict=True
     ):
         order = None
         for number in range(*span):
@@ -390,7 +390,7 @@ def _steps_one_by_one(
                 order = _drawn_order(program, seed.keys, number, count)
             each = step(each, constants, seed, _Now(jnp.int32(number), order))  # noqa: PLW2901
         done.append(each)
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *done)
+    return stacked(done)
 
 
 def _steps_together(
@@ -433,10 +433,6 @@ def _losses(
 ) -> Float[Array, "seed"]:
     """On a batch's worth of images, spread evenly."""
     images, wanted, l2 = constants
-    rows = spread(len(images), program.settings.batch_size)
+    rows = spread_rows(len(images), program.settings.batch_size)
     few = images[rows], wanted[rows]
     return jax.lax.map(lambda state: _objective(program, state, few, l2)[0], states)
-
-
-def _unstacked(tree: Any, count: int) -> list[Any]:
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(count)]

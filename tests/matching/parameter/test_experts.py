@@ -130,7 +130,7 @@ def test_a_file_that_is_gone_is_said(digits, tmp_path):
 
 
 def test_an_expert_that_died_is_refused(digits, tmp_path, monkeypatch):
-    """Its weights are finite, but all images are one class to it: those of a state of zeros."""
+    """Its weights are finite, but all images are alike to it: those of a state of zeros."""
 
     def dead(model, *arguments):
         for state in trained(model, *arguments):
@@ -138,7 +138,9 @@ def test_an_expert_that_died_is_refused(digits, tmp_path, monkeypatch):
 
     trained = _experts._trained
     monkeypatch.setattr(_experts, "_trained", dead)
-    with pytest.raises(NumericalError, match=r"all images for one class .* learning rate 0.1"):
+    with pytest.raises(
+        NumericalError, match=r"same prediction for all images, with learning rate 0.1"
+    ):
         train_experts(MLP, digits, tmp_path, **SETTINGS | {"experts": 1})
     assert not list(tmp_path.iterdir())
 

@@ -26,7 +26,7 @@ from kernel_distill.matching.parameter._student import (
     turns,
 )
 from kernel_distill.networks import Network
-from kernel_distill.transfer import Model, State
+from kernel_distill.transfer import Model, State, is_dead, spread_rows, stacked, unstacked
 
 _FORMAT = 1
 _LOOKED_AT = 500
@@ -113,7 +113,7 @@ def train_experts(
     Raises:
         InputError: the folder has experts of another network, other data, other training or
             another key; the images do not fit the network.
-        NumericalError: a training diverged, or ended in one prediction for all images.
+        NumericalError: a training diverged, or its network died.
         DamagedFileError: an expert that is there cannot be read.
         StorageError: a file could not be written.
     """
@@ -162,18 +162,15 @@ def _require_finite(network: Network, states: list[State], step: int, rate: floa
 
 
 def _require_alive(model: Model, states: list[State], data: Dataset, rate: float) -> None:
-    """Raises NumericalError where a trained expert takes all images for one class: ReLUs that a
-    large step has turned off stay off."""
-    images = jnp.asarray(data.train.images[:_LOOKED_AT])
-    if len(np.unique(data.train.labels[:_LOOKED_AT])) == 1:
-        return
-    for state in states:
-        if len(np.unique(model.logits(state, images).argmax(axis=1))) == 1:
-            raise NumericalError(
-                f"an expert ({model.network.label}) takes all images for one class at the end of "
-                f"its training, with learning rate {rate:g}. Take a lower one, or more steps "
-                "(expert_learning_rate, expert_milestones, milestone_steps)."
-            )
+    """Raises NumericalError where a trained expert is dead."""
+    some = spread_rows(len(data.train), _LOOKED_AT)
+    images = jnp.asarray(data.train.images[some])
+    wanted = jnp.asarray(one_hot(data.train.labels[some], data.num_classes))
+    if is_dead(model, stacked(states), images, wanted).any():
+        raise NumericalError(
+            f"the training of an expert ({model.network.label}) ended with the same prediction for "
+            f"all images, with learning rate {rate:g}. Take a lower one (expert_learning_rate)."
+        )
 
 
 def _at_a_time() -> int:
@@ -230,13 +227,9 @@ def _together(
     lesson: Lesson,
     each_turns: list[list[Turn]],
 ) -> list[State]:
-    stacked = [jax.tree.map(lambda *turn: jnp.stack(turn), *turns) for turns in each_turns]
-    done = _loop(model, names, _stack(states), lesson, _stack(stacked))
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], done) for i in range(len(states))]
-
-
-def _stack(trees: list[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+    all_turns = stacked([stacked(turns) for turns in each_turns])
+    done = _loop(model, names, stacked(states), lesson, all_turns)
+    return unstacked(done, len(states))
 
 
 @functools.partial(jax.jit, static_argnames=("model", "names"))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 from kernel_distill._errors import NumericalError
 from kernel_distill.data import augment, numpy_generator
 from kernel_distill.matching._descent import descend
-from kernel_distill.matching._unroll import Trajectory, Unroll, finite
+from kernel_distill.matching._unroll import Tape, Unroll, finite
 from kernel_distill.transfer import Model, State
 
 
@@ -73,7 +73,7 @@ def trained(
     *,
     where: str,
     setting: str,
-) -> Trajectory:
+) -> Tape:
     """A training, as far as it goes.
 
     Args:

@@ -42,11 +42,12 @@ class Trajectory(Method[TrajectorySettings]):
 
     def prepare(self, report: Report | None) -> None:
         """Trains the experts that are not there yet."""
-        settings = self.settings
+        settings, network = self.settings, self.model.network
+        usual = f"experts/{self.data.name}_{network.label}".replace(" ", "_")
         self._experts = train_experts(
-            self.model.network,
+            network,
             self.data,
-            settings.expert_folder,
+            settings.expert_folder or usual,
             experts=settings.experts,
             milestones=settings.expert_milestones,
             milestone_steps=settings.milestone_steps,

@@ -18,9 +18,10 @@ class TrajectorySettings(MatchingSettings):
 
     unused: ClassVar[tuple[str, ...]] = ("batch_size",)
 
-    expert_folder: str = "experts"
-    """Where the trajectories of networks trained on natural images are kept, a file each. Those
-    that are missing are trained first. Runs share them, of any seed and size of the support."""
+    expert_folder: str | None = None
+    """Where the trajectories of networks trained on natural images are kept, a file each; by
+    default experts/DATASET_NETWORK. Those that are missing are trained first. Runs share them, of
+    any seed and size of the support."""
 
     experts: int = 10
     """How many there are. The paper takes 200."""

@@ -14,9 +14,9 @@ from kernel_distill.matching._descent import descend
 from kernel_distill.matching._method import Support
 from kernel_distill.matching._products import in_gradients, in_training
 from kernel_distill.matching._unroll import Unroll, finite
-from kernel_distill.transfer import Model, State
+from kernel_distill.transfer import Model, State, stacked
 
-Turn = tuple[Any, Any]  # the numbers of the epoch and of the distilled step
+_Turn = tuple[Any, Any]  # the numbers of the epoch and of the distilled step
 
 
 def positive(raw: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -37,7 +37,7 @@ def classification_loss(
     return -jnp.mean(jnp.take_along_axis(logits, classes[:, None], axis=1))
 
 
-def learn(model: Model, state: State, support: Support, turn: Turn) -> State:
+def learn(model: Model, state: State, support: Support, turn: _Turn) -> State:
     """A step of gradient descent on the images of a distilled step.
 
     Source: Wang et al. 2018, algorithm 1, with the labels of Sucholutsky and Schonlau 2019.
@@ -125,7 +125,7 @@ class Course:
     def _groups(self, states: Sequence[State]) -> Sequence[State]:
         if not self._together:
             return states
-        return [jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)]
+        return [stacked(states)]
 
     def _require_finite(self, group: State, support: Support, end: Any) -> None:
         """Raises NumericalError, which says from which step on, unless all of `end` is finite."""
@@ -149,7 +149,7 @@ def mean_of(trees: Sequence[Any], *, count: int) -> Any:
     return jax.tree.map(lambda *leaves: functools.reduce(jnp.add, leaves) / count, *trees)
 
 
-def _turns(support: Support) -> list[Turn]:
+def _turns(support: Support) -> list[_Turn]:
     epochs, steps = support["rates"].shape
     return [
         (np.int32(epoch), np.int32(number)) for epoch in range(epochs) for number in range(steps)

@@ -24,6 +24,8 @@ class UnrolledSettings(MatchingSettings):
 
     unused: ClassVar[tuple[str, ...]] = ("training_augment", "training_steps")
 
+    learning_rate: float = 0.03
+
     schedule: str = "cosine"
 
     batch_size: int = 500
