@@ -20,6 +20,7 @@ from kernel_distill.transfer._continual import Continual as Continual
 from kernel_distill.transfer._continual import continual as continual
 from kernel_distill.transfer._learning_rate import largest_stable_rate as largest_stable_rate
 from kernel_distill.transfer._match import check_match as check_match
+from kernel_distill.transfer._memory import available_memory as available_memory
 from kernel_distill.transfer._model import Model as Model
 from kernel_distill.transfer._model import State as State
 from kernel_distill.transfer._model import spread_rows as spread_rows

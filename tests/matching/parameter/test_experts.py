@@ -10,7 +10,7 @@ import kernel_distill as kd
 from kernel_distill._errors import DamagedFileError, InputError, NumericalError
 from kernel_distill.matching.parameter import _experts, train_experts
 from kernel_distill.networks import named
-from kernel_distill.transfer import State
+from kernel_distill.transfer import Model, State
 from kernel_distill.transfer._train import accuracy
 
 KEY = jax.random.key(1)
@@ -71,7 +71,7 @@ def test_a_step_on_all_images_is_gradient_descent(linear, rows, tmp_path):
 def test_several_together_are_those_one_by_one(digits, tmp_path, monkeypatch):
     settings = SETTINGS | {"experts": 3, "milestones": 2}
     one_by_one = train_experts(MLP, digits, tmp_path / "one", **settings)
-    monkeypatch.setattr(_experts, "_at_a_time", lambda: 2)
+    monkeypatch.setattr(_experts, "_at_a_time", lambda *_: 2)
     together = train_experts(MLP, digits, tmp_path / "together", **settings)
     for expert in range(3):
         jax.tree.map(
@@ -79,6 +79,15 @@ def test_several_together_are_those_one_by_one(digits, tmp_path, monkeypatch):
             one_by_one.parameters(expert, 2),
             together.parameters(expert, 2),
         )
+
+
+def test_as_many_together_as_memory_takes(monkeypatch):
+    model = Model(MLP, (8, 8, 1), 10)
+    monkeypatch.setattr(_experts.jax, "default_backend", lambda: "gpu")
+    step = 3 * 256 * model.bytes_an_image
+    for memory, expected in ((None, 1), (step, 1), (7 * step, 3), (2**40, 8)):
+        monkeypatch.setattr(_experts, "available_memory", lambda memory=memory: memory)
+        assert _experts._at_a_time(model, 256) == expected
 
 
 def test_those_that_are_there_are_not_trained_again(digits, tmp_path):

@@ -26,10 +26,19 @@ from kernel_distill.matching.parameter._student import (
     turns,
 )
 from kernel_distill.networks import Network
-from kernel_distill.transfer import Model, State, is_dead, spread_rows, stacked, unstacked
+from kernel_distill.transfer import (
+    Model,
+    State,
+    available_memory,
+    is_dead,
+    spread_rows,
+    stacked,
+    unstacked,
+)
 
 _FORMAT = 1
 _LOOKED_AT = 500
+_MOST_AT_A_TIME = 8
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,7 @@ def train_experts(
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     for number in sorted(set(range(experts)) - set(missing)):
         _require_same(paths[number], identity)
-    size = _at_a_time()
+    size = _at_a_time(model, training.batch_size)
     # the same numbers whether JAX has 64 bits switched on or not: draws of augmentation differ
     with jax.enable_x64(False):
         for first in range(0, len(missing), size):
@@ -173,9 +182,14 @@ def _require_alive(model: Model, states: list[State], data: Dataset, rate: float
         )
 
 
-def _at_a_time() -> int:
-    """XLA's CPU compiler makes poor programs of several networks together, and of loops."""
-    return 1 if jax.default_backend() == "cpu" else 8
+def _at_a_time(model: Model, batch_size: int) -> int:
+    """As many as half the memory takes, where a step takes what the layers give and as much again,
+    twice, on the way back. On CPUs one: XLA's compiler makes poor programs of several networks
+    together there, and of loops."""
+    if jax.default_backend() == "cpu":
+        return 1
+    step = 3 * batch_size * model.bytes_an_image
+    return max(1, min(_MOST_AT_A_TIME, (available_memory() or 0) // (2 * step)))
 
 
 def _trained(

@@ -1,7 +1,7 @@
 """Gradient matching: distilled images give networks the gradients that natural ones give them."""
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from kernel_distill._errors import InputError
 from kernel_distill.data import Dataset, augment
 from kernel_distill.matching._descent import cross_entropy
 from kernel_distill.matching._method import Found, Method, Support
-from kernel_distill.matching._products import in_training
+from kernel_distill.matching._products import in_gradients, in_training
 from kernel_distill.matching._statistics import with_statistics
 from kernel_distill.matching.parameter._distance import gradient_distance
 from kernel_distill.matching.parameter._gradient_settings import GradientSettings
@@ -47,7 +47,7 @@ class Gradient(Method[GradientSettings]):
                 f"{data.num_classes} or more; got {settings.batch_size}"
             )
         self._drawn = jax.jit(model.init)
-        self._matched = in_training(model)  # the gradient is differentiated
+        self._models = _Models(natural=in_gradients(model), distilled=in_training(model))
         # a rest would go to other classes each time, and be compiled for
         size = min(settings.batch_size, len(data.train))
         self._batch_size = size // data.num_classes * data.num_classes
@@ -71,7 +71,7 @@ class Gradient(Method[GradientSettings]):
         for label in np.intersect1d(natural, distilled):
             own = jnp.asarray(np.flatnonzero(distilled == label))
             distance, slope = _of_class(
-                self._matched,
+                self._models,
                 memory,
                 images[own],
                 self.images[rows[natural == label]],
@@ -113,9 +113,17 @@ class Gradient(Method[GradientSettings]):
         ).final
 
 
-@functools.partial(jax.jit, static_argnames=("model", "names"))
+class _Models(NamedTuple):
+    """A network, as is fastest for gradients of natural images, and for those of distilled ones,
+    which are differentiated."""
+
+    natural: Model
+    distilled: Model
+
+
+@functools.partial(jax.jit, static_argnames=("models", "names"))
 def _of_class(
-    model: Model,
+    models: _Models,
     state: State,
     distilled: Float[Array, "s *shape"],
     natural: Float[Array, "n *shape"],
@@ -126,7 +134,7 @@ def _of_class(
 ) -> tuple[Float[Array, ""], Float[Array, "s *shape"]]:
     """The distance of the gradients of images of a class, and its derivative in the distilled."""
 
-    def gradient(images: Float[Array, "n *shape"]) -> Any:
+    def gradient(model: Model, images: Float[Array, "n *shape"]) -> Any:
         if names:
             images = augment(key, images, names=names, siamese=True)
         labels = jnp.tile(jax.nn.one_hot(label, model.num_classes), (len(images), 1))
@@ -137,5 +145,7 @@ def _of_class(
 
         return jax.grad(objective)(state.parameters)
 
-    wanted = gradient(natural)
-    return jax.value_and_grad(lambda images: gradient_distance(gradient(images), wanted))(distilled)
+    wanted = gradient(models.natural, natural)
+    return jax.value_and_grad(
+        lambda images: gradient_distance(gradient(models.distilled, images), wanted)
+    )(distilled)
