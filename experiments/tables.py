@@ -170,7 +170,7 @@ def measurement(result: dict[str, Any] | None) -> tuple[str, str, str]:
 
 
 def adapted() -> str:
-    """Networks that one step moves to other data."""
+    """Networks that a step or more move to other data."""
     rows = []
     for name, title, published, found in results(ADAPTED, RESULTS / "adaptation"):
         before, after = found["before"], found["after"]
