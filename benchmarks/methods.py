@@ -28,6 +28,8 @@ from methods_picture import draw
 from tiled_memory import resident
 
 import kernel_distill as kd
+from kernel_distill._settings import make_settings
+from kernel_distill.matching import METHODS
 from kernel_distill.transfer import TrainingSettings
 
 FOLDER = Path(__file__).parent
@@ -71,7 +73,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "initialisation": "random",
         "initialisations": 1,
         "steps": 400,
-        "learning_rate": 0.03,
         "batch_size": 250,
         "epochs": 5,
         "learn_labels": True,
@@ -113,6 +114,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 NATURAL = ("random", "herding")
 KERNELS = {"label-solve": kd.label_solve.distill, "kip": kd.kip.distill}
+KINDS = {
+    "label-solve": kd.label_solve.Settings,
+    "kip": kd.kip.Settings,
+    **{name: method.settings_type for name, method in METHODS.items()},
+}
+"""The classes of their settings."""
+
 ARCHITECTURE = "convnet3"
 
 
@@ -156,9 +164,11 @@ def is_measured(path: Path, method: str) -> bool:
 
 def told(method: str) -> dict[str, Any]:
     """All that a result depends on, as JSON gives it back."""
+    given: dict[str, Any] = {"images_per_class": IMAGES_PER_CLASS} | SETTINGS[method]
+    if method not in NATURAL:
+        given = asdict(make_settings(KINDS[method], given))
     found = {
-        "method": SETTINGS[method],
-        "images_per_class": IMAGES_PER_CLASS,
+        "method": given,
         "network": NETWORK.to_metadata(),
         "kernel": ARCHITECTURE,
         "training": asdict(TRAINING),

@@ -29,8 +29,7 @@ def draw(path: Path, results: Sequence[dict[str, Any]], datasets: Sequence[str])
         for each in here:
             mean, deviation = 100 * each["mean"], 100 * each["deviation"]
             name = {"text": each["method"], "textcoords": "offset points", "size": 8, "color": INK}
-            if each in distilled:
-                seconds = each["seconds"]
+            if (seconds := each["seconds"]) is not None:
                 axes.errorbar(seconds, mean, deviation, fmt="o", color=BLUE, markersize=5)
                 name |= {"xy": (seconds, mean), "xytext": (7, 0), "va": "center"}
                 if any(is_beside(each, other) for other in distilled):

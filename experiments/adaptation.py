@@ -1,12 +1,13 @@
-"""One step on a hundred distilled images moves a trained network: to other data, or to forget.
+"""Steps on a hundred distilled images, mostly one, move a trained network: to other data, or to
+forget.
 
     python experiments/adaptation.py mnist_usps --usps usps.h5
 
 reads experiments/adaptation/mnist_usps.yaml, trains a network on the data that it names first
 (`source`, changed at random by `source_augment`) and distils those that it names second (`target`)
-into images that move these very weights in one step of gradient descent; with `mislead`, into
-images that have it take one class for another. What the network knew before and knows after goes to
-experiments/results/adaptation.
+into images that move these very weights in a step of gradient descent (or `distilled_steps`); with
+`mislead`, into images that have it take one class for another. What the network knew before and
+knows after goes to experiments/results/adaptation.
 
 USPS is the usps.h5 that is passed around with the groups train and test: 16x16 pixels, which are
 put as MNIST has its own, 20x20 in the middle of 28x28. It is read with h5py, which comes with
@@ -33,7 +34,7 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Arguments:
-    """Moves a trained network by one step on distilled images."""
+    """Moves a trained network by a step or more on distilled images."""
 
     name: tyro.conf.Positional[str]
     """The name of its YAML file in experiments/adaptation, without the suffix."""

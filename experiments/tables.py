@@ -84,20 +84,28 @@ COMPARED = {
 
 
 def main() -> None:
-    tables = {"figures": table(), "transfers": transfers(), "matched": matched()}
-    write(README, tables | {"compared": compared()})
-    write(METHODS, {"compared": compared(), "adapted": adapted(), "moons": moons()})
+    for path, text in pages().items():
+        path.write_text(text)
 
 
-def write(path: Path, tables: dict[str, str]) -> None:
-    """Puts tables between the lines with their names."""
-    text = path.read_text()
+def pages() -> dict[Path, str]:
+    """The files with tables, and what is to stand in each."""
+    readme = {"figures": table(), "transfers": transfers(), "matched": matched()}
+    methods = {"adapted": adapted(), "moons": moons()}
+    return {
+        README: filled(README.read_text(), readme | {"compared": compared()}),
+        METHODS: filled(METHODS.read_text(), methods | {"compared": compared()}),
+    }
+
+
+def filled(text: str, tables: dict[str, str]) -> str:
+    """The text with tables between the lines with their names."""
     for name, made in tables.items():
         begin, end = BEGIN.format(name), END.format(name)
         before, rest = text.split(begin)
         _, after = rest.split(end)
         text = before + begin + made + end + after
-    path.write_text(text)
+    return text
 
 
 def transfers() -> str:
@@ -170,7 +178,7 @@ def measurement(result: dict[str, Any] | None) -> tuple[str, str, str]:
 
 
 def adapted() -> str:
-    """Networks that one step moves to other data."""
+    """Networks that a step or more move to other data."""
     rows = []
     for name, title, published, found in results(ADAPTED, RESULTS / "adaptation"):
         before, after = found["before"], found["after"]

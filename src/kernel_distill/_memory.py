@@ -1,6 +1,7 @@
 """How much memory there is, for what asks before it starts."""
 
 import os
+from math import ceil
 
 
 def machine_memory() -> int | None:
@@ -17,3 +18,18 @@ def device_memory() -> int | None:
 
     statistics = jax.local_devices()[0].memory_stats()  # None on CPU
     return int(statistics["bytes_limit"]) if statistics and "bytes_limit" in statistics else None
+
+
+def available_memory() -> int | None:
+    """Bytes of the device that JAX computes on, or of the machine; None where no one tells."""
+    own = device_memory()
+    return machine_memory() if own is None else own
+
+
+def at_a_time(most: int, needed: int) -> int:
+    """How many of what takes so many bytes each fit half the memory together; at least one.
+
+    They are as many each time as may be: of ten, of which eight fit, five and five.
+    """
+    fitting = max(1, min(most, (available_memory() or 0) // (2 * needed)))
+    return ceil(most / ceil(most / fitting))

@@ -132,7 +132,7 @@ def test_resume_of_a_finished_run_changes_nothing(cli, own, tmp_path):
     before, metrics = kd.load(path), (path / "metrics.jsonl").read_bytes()
     outcome = cli("kip", "--out", path, "--resume")
     assert (outcome.status, outcome.err) == (0, "")
-    assert f"The run in {path} had come to its end" in outcome.out
+    assert f"The run in {path} has a result already" in outcome.out
     assert np.array_equal(kd.load(path).images, before.images)
     assert (path / "metrics.jsonl").read_bytes() == metrics
 

@@ -180,6 +180,7 @@ def test_a_loss_that_is_not_finite(cli, tmp_path, own):
     assert f"is saved in {path}" in outcome.err
     assert not (path / "distilled.npz").exists()
     again = cli("kip", "--out", path, "--resume")  # from there, to the same end
+    assert "has a result already" not in again.out
     assert again.status == 1
     assert f"is saved in {path}" in again.err
 

@@ -1,15 +1,12 @@
 """What benchmarks/methods.py tells the methods, and the table and the picture of what it finds."""
 
+import dataclasses
 import importlib
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-from kernel_distill import kip, label_solve
-from kernel_distill._settings import make_settings
-from kernel_distill.matching import METHODS
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -21,12 +18,11 @@ def methods(monkeypatch) -> ModuleType:
 
 
 def test_every_method_takes_its_settings(methods: ModuleType, tmp_path: Path) -> None:
-    assert set(METHODS) <= set(methods.SETTINGS)
-    kinds = {name: method.settings_type for name, method in METHODS.items()}
-    kinds |= {"kip": kip.Settings, "label-solve": label_solve.Settings}
-    for name, settings in kinds.items():
-        given = methods.SETTINGS[name] | {"images_per_class": methods.IMAGES_PER_CLASS}
-        make_settings(settings, given)
+    assert {*methods.KINDS, *methods.NATURAL} == set(methods.SETTINGS)
+    for name, settings in methods.KINDS.items():
+        told = methods.told(name)["method"]  # of what is left to the defaults, too
+        assert set(told) == {each.name for each in dataclasses.fields(settings)}
+        assert told["images_per_class"] == methods.IMAGES_PER_CLASS
     told = {"settings": methods.told("kip")}
     (tmp_path / "kip_mnist.json").write_text(json.dumps(told))
     assert methods.is_measured(tmp_path / "kip_mnist.json", "kip")
@@ -52,4 +48,10 @@ def test_table_and_picture(methods: ModuleType, tmp_path: Path, monkeypatch) -> 
     assert natural == "| random natural images | 91.23 ± 0.40 |  |  |"
     assert kip_row == "| KIP | 91.23 ± 0.40 | 61 | 300 |"
     methods.draw(tmp_path / "methods.png", results, methods.DATASETS)
+    near, above, after = (
+        {"seconds": seconds, "mean": mean} for seconds, mean in ((60, 0.91), (60, 0.95), (99, 0.9))
+    )
+    is_beside = importlib.import_module("methods_picture").is_beside
+    assert is_beside(near, after)
+    assert not any(is_beside(*pair) for pair in ((after, near), (above, after), (near, above)))
     assert (tmp_path / "methods.png").stat().st_size > 10_000

@@ -50,9 +50,9 @@ def problem(steps):
 
 
 def unrolled(unroll, state, shared, turns, outer, **segment):
-    trajectory = unroll.forward(state, shared, turns, **segment)
-    loss, cotangent = jax.value_and_grad(outer)(trajectory.final)
-    return loss, unroll.backward(trajectory, cotangent)
+    tape = unroll.forward(state, shared, turns, **segment)
+    loss, cotangent = jax.value_and_grad(outer)(tape.final)
+    return loss, unroll.backward(tape, cotangent)
 
 
 @pytest.mark.parametrize("steps", STEPS)
@@ -104,9 +104,9 @@ def test_agrees_with_finite_differences(steps):
 @pytest.mark.parametrize(("steps", "kept"), [(1, 1), (7, 3), (9, 3), (10, 3), (100, 10)])
 def test_keeps_the_square_root_of_the_states(steps, kept):
     unroll = Unroll(lambda state, shared, turn: state + shared * turn)
-    trajectory = unroll.forward(jnp.float32(1), jnp.float32(2), range(steps))
-    assert len(trajectory.kept) == kept
-    assert float(trajectory.final) == 1 + steps * (steps - 1)
+    tape = unroll.forward(jnp.float32(1), jnp.float32(2), range(steps))
+    assert len(tape.kept) == kept
+    assert float(tape.final) == 1 + steps * (steps - 1)
 
 
 def test_each_of_the_two_programs_is_compiled_once():
@@ -118,8 +118,8 @@ def test_each_of_the_two_programs_is_compiled_once():
 
     unroll = Unroll(counted)
     for steps in (3, 50):
-        trajectory = unroll.forward(jnp.float32(1), jnp.float32(0.5), range(steps))
-        unroll.backward(trajectory, jnp.float32(1))
+        tape = unroll.forward(jnp.float32(1), jnp.float32(0.5), range(steps))
+        unroll.backward(tape, jnp.float32(1))
     assert len(traced) == 2
 
 

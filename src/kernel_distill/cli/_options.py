@@ -105,7 +105,7 @@ class OutputOptions:
             defaults |= asdict(type(group)())
         config |= asdict(self)
         config = {name: str(v) if isinstance(v, Path) else v for name, v in config.items()}
-        had_finished = self.resume and (self.out / RESULT).exists()
+        has_result = self.resume and (self.out / RESULT).exists()
         run = Run.create(
             self.out,
             config,
@@ -114,8 +114,11 @@ class OutputOptions:
             defaults=defaults,
             watchers=watchers,
         )
-        if had_finished:
-            line(f"The run in {self.out} had come to its end; its result is written again.")
+        if has_result:
+            line(
+                f"The run in {self.out} has a result already: what is left of its steps, mostly "
+                "none, is done, and the result is written again."
+            )
         return run
 
 

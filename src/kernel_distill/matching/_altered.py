@@ -19,8 +19,7 @@ class Altered(Network):
     Attributes:
         network: what is changed.
         change: takes a part of a flax module and changes it in place, or leaves it. Networks
-            compare by it: a function of a module of Python, or something else that is equal to
-            another one like it.
+            compare and hash by it: a function of a module of Python, or a frozen dataclass.
     """
 
     network: Network

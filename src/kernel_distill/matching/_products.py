@@ -18,8 +18,8 @@ def as_products(model: Model) -> Model:
     The same function with the same weights, up to rounding. On a CPU the derivative of a training
     step of LeNet on ten images takes a third of the time so, and gradients within a `jax.lax.scan`,
     which are 14 to 40 times slower there with XLA's own convolutions, take what they take outside
-    (JAX 0.10.2). A plain gradient gains nothing, and the windows take the filter's size times the
-    memory of what goes in.
+    (JAX 0.10.2). A plain gradient gains nothing but for few large filters, and the windows take
+    the filter's size times the memory of what goes in.
     """
     return altered(model, _Convolve(convolution))
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from kernel_distill.transfer._model import Model, State, spread_rows
+from kernel_distill._trees import spread_rows
+from kernel_distill.transfer._model import Model, State
 
 _MOST_IMAGES = 50
 _MOST_ITERATIONS = 100

@@ -3,16 +3,10 @@
 from typing import Any
 
 from kernel_distill._errors import InputError
-from kernel_distill._memory import device_memory, machine_memory
+from kernel_distill._memory import available_memory
 from kernel_distill.networks import Network
 
 _GIB = 2**30
-
-
-def available_memory() -> int | None:
-    """Bytes of the device that JAX computes on, or of the machine; None where no one tells."""
-    own = device_memory()
-    return machine_memory() if own is None else own
 
 
 def program_memory(program: Any) -> int:

@@ -1,14 +1,13 @@
 """A network as a pure function of its parameters, for gradients and loops."""
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from kernel_distill._errors import InputError
 from kernel_distill.networks import Network
@@ -92,21 +91,6 @@ class Model:
 
     def _module(self, key: PRNGKeyArray) -> Any:
         return self.network.module(self.image_shape, num_classes=self.num_classes, key=key)
-
-
-def stacked(trees: Sequence[Any]) -> Any:
-    """Trees of arrays as one, with an axis more."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
-def unstacked(tree: Any, count: int) -> list[Any]:
-    """What was stacked of so many."""
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(count)]
-
-
-def spread_rows(count: int, most: int) -> Int[np.ndarray, "row"]:
-    """So many of as many rows, spread evenly: sorted by class, the first ones would be alike."""
-    return np.linspace(0, count - 1, min(count, most)).astype(int)
 
 
 @functools.cache

@@ -89,22 +89,28 @@ def require_alive(
         wanted: what the logits are to be.
         rates: of each seed.
     """
-    dead = is_dead(model, states, images, wanted)
-    if dead.any():
+    found = dead(model, states, images, wanted)
+    if found.any():
         raise NumericalError(
             f"training {model.network.name} ended with the same prediction for all images, with "
-            f"{rates.told(int(np.argmax(dead)))}. Take a lower rate or factor, or a "
+            f"{rates.told(int(np.argmax(found)))}. Take a lower rate or factor, or a "
             "smaller l2."
         )
 
 
-def is_dead(
+def dead(
     model: Model, states: State, images: Float[Array, "n *shape"], wanted: Float[Array, "n class"]
 ) -> Bool[np.ndarray, "seed"]:
-    """Which networks predict the same for all images, though not the same is wanted.
+    """Whether networks predict the same for all images, though not the same is wanted.
 
     ReLUs that a large step has turned off for all images stay off. The loss is then that of a
-    constant prediction, and does not tell. Arguments as in `require_alive`.
+    constant prediction, and does not tell.
+
+    Args:
+        model: the network.
+        states: of each seed, stacked.
+        images: some that it was trained on.
+        wanted: what the logits are to be.
     """
     spreads = np.asarray(_spreads(model, states, images, wanted))
     return spreads < _DEAD  # not where all is wanted alike, which gives infinity or NaN

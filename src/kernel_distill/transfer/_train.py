@@ -10,14 +10,16 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from kernel_distill._errors import InputError, NumericalError
+from kernel_distill._memory import at_a_time, available_memory
 from kernel_distill._settings import Progress, Report
+from kernel_distill._trees import spread_rows, stacked, unstacked
 from kernel_distill.data import Split, augment
 from kernel_distill.evaluation import check_not_empty
 from kernel_distill.networks import Network
 from kernel_distill.transfer._learning_rate import largest_stable_rate, with_l2
 from kernel_distill.transfer._loss import check_labels, loss, targets
-from kernel_distill.transfer._memory import available_memory, program_memory, require_memory
-from kernel_distill.transfer._model import Model, State, spread_rows, stacked, unstacked
+from kernel_distill.transfer._memory import program_memory, require_memory
+from kernel_distill.transfer._model import Model, State
 from kernel_distill.transfer._settings import TrainingSettings
 from kernel_distill.transfer._soundness import Rates, require_alive, require_sound
 
@@ -149,7 +151,7 @@ def train(
     rates = _rates(program, x, keys, settings=settings, stable=stable_rates)
     all_seeds = _Seeds(keys, jnp.asarray(rates.used, jnp.float32))
     constants = x, wanted, jnp.float32(settings.l2[0])
-    size = 1 if _on_cpu() else max(1, min(seeds, (available_memory() or 0) // (2 * needed)))
+    size = 1 if _on_cpu() else at_a_time(seeds, needed)
     points = sorted({round(part * settings.steps / _POINTS) for part in range(_POINTS + 1)})
     part = _some(validation, settings.validation_images) if validation else None
     states: list[State] = []

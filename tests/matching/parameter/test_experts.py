@@ -1,5 +1,8 @@
 """Experts: their files, and what they are kept for."""
 
+import dataclasses
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +13,7 @@ import kernel_distill as kd
 from kernel_distill._errors import DamagedFileError, InputError, NumericalError
 from kernel_distill.matching.parameter import _experts, train_experts
 from kernel_distill.networks import named
-from kernel_distill.transfer import Model, State
+from kernel_distill.transfer import State
 from kernel_distill.transfer._train import accuracy
 
 KEY = jax.random.key(1)
@@ -81,13 +84,19 @@ def test_several_together_are_those_one_by_one(digits, tmp_path, monkeypatch):
         )
 
 
-def test_as_many_together_as_memory_takes(monkeypatch):
-    model = Model(MLP, (8, 8, 1), 10)
-    monkeypatch.setattr(_experts.jax, "default_backend", lambda: "gpu")
-    step = 3 * 256 * model.bytes_an_image
-    for memory, expected in ((None, 1), (step, 1), (7 * step, 3), (2**40, 8)):
-        monkeypatch.setattr(_experts, "available_memory", lambda memory=memory: memory)
-        assert _experts._at_a_time(model, 256) == expected
+def test_the_usual_folder_is_of_its_experts_alone(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = SETTINGS | {"experts": 1, "milestones": 1, "milestone_steps": 1}
+    odd = dataclasses.replace(digits, name="a/b c")
+    found = [
+        train_experts(MLP, data, None, **settings | change).paths[0]
+        for data, change in ((digits, {}), (digits, {"augment": ("shift",)}), (odd, {}))
+    ]
+    assert re.fullmatch(r"experts/digits_mlp_8_[0-9a-f]{8}", str(found[0].parent))
+    assert re.fullmatch(r"experts/digits_mlp_8_[0-9a-f]{8}", str(found[1].parent))
+    assert re.fullmatch(r"experts/a_b_c_mlp_8_[0-9a-f]{8}", str(found[2].parent))
+    assert len({path.parent for path in found}) == 3
+    assert train_experts(MLP, digits, None, **settings).paths[0] == found[0]
 
 
 def test_those_that_are_there_are_not_trained_again(digits, tmp_path):

@@ -1,7 +1,9 @@
 """Networks trained on natural images, whose weights on the way are kept: a file an expert."""
 
 import functools
+import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +16,9 @@ from jaxtyping import PRNGKeyArray
 
 from kernel_distill._errors import DamagedFileError, InputError, NumericalError
 from kernel_distill._files import PathLike, write_atomically
+from kernel_distill._memory import at_a_time
 from kernel_distill._settings import Progress, Report
+from kernel_distill._trees import spread_rows, stacked, unstacked
 from kernel_distill.artefact import pack, unpack
 from kernel_distill.data import Dataset, one_hot
 from kernel_distill.matching._unroll import finite
@@ -26,19 +30,10 @@ from kernel_distill.matching.parameter._student import (
     turns,
 )
 from kernel_distill.networks import Network
-from kernel_distill.transfer import (
-    Model,
-    State,
-    available_memory,
-    is_dead,
-    spread_rows,
-    stacked,
-    unstacked,
-)
+from kernel_distill.transfer import Model, State, dead
 
 _FORMAT = 1
 _LOOKED_AT = 500
-_MOST_AT_A_TIME = 8
 
 
 @dataclass(frozen=True)
@@ -88,7 +83,7 @@ class Experts:
 def train_experts(
     network: Network,
     data: Dataset,
-    folder: PathLike,
+    folder: PathLike | None,
     *,
     experts: int,
     milestones: int,
@@ -102,14 +97,16 @@ def train_experts(
     """Trains networks on the training images, and keeps their weights at milestones on the way.
 
     An expert is a safetensors file in the folder, which is there whole or not at all; those that
-    are there already are not trained again. On GPUs and TPUs several go through one compiled loop
-    together; on CPUs one after another, as in `transfer.train`.
+    are there already are not trained again. On GPUs and TPUs as many as half the memory takes go
+    through one compiled loop together; on CPUs one after another, as in `transfer.train`. How many
+    go together may show in the last bits.
 
     Args:
         network: what to train.
         data: whose training images.
         folder: of the files, expert_0000.safetensors and so on: each parameter
-            [milestones + 1, ...], the first as initialised.
+            [milestones + 1, ...], the first as initialised. None: one in experts/ of the current
+            directory that is for these experts alone.
         experts: how many.
         milestones: how often weights are kept.
         milestone_steps: steps from one milestone to the next; the paper takes an epoch.
@@ -137,12 +134,12 @@ def train_experts(
         "training": asdict(training) | {"augment": list(training.augment)},
         "key": np.asarray(jax.random.key_data(key)).tolist(),
     }
-    folder = Path(folder)
+    folder = _usual_folder(network, data, identity) if folder is None else Path(folder)
     paths = tuple(folder / f"expert_{number:04d}.safetensors" for number in range(experts))
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     for number in sorted(set(range(experts)) - set(missing)):
         _require_same(paths[number], identity)
-    size = _at_a_time(model, training.batch_size)
+    size = _at_a_time(model, training.batch_size, len(missing))
     # the same numbers whether JAX has 64 bits switched on or not: draws of augmentation differ
     with jax.enable_x64(False):
         for first in range(0, len(missing), size):
@@ -162,6 +159,12 @@ def train_experts(
     return Experts(model, paths)
 
 
+def _usual_folder(network: Network, data: Dataset, identity: dict[str, Any]) -> Path:
+    name = re.sub(r"[^\w.+-]", "_", f"{data.name}_{network.label}")
+    tag = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    return Path("experts", f"{name}_{tag}")
+
+
 def _require_finite(network: Network, states: list[State], step: int, rate: float) -> None:
     if not finite(states):
         raise NumericalError(
@@ -175,21 +178,20 @@ def _require_alive(model: Model, states: list[State], data: Dataset, rate: float
     some = spread_rows(len(data.train), _LOOKED_AT)
     images = jnp.asarray(data.train.images[some])
     wanted = jnp.asarray(one_hot(data.train.labels[some], data.num_classes))
-    if is_dead(model, stacked(states), images, wanted).any():
+    if dead(model, stacked(states), images, wanted).any():
         raise NumericalError(
             f"the training of an expert ({model.network.label}) ended with the same prediction for "
             f"all images, with learning rate {rate:g}. Take a lower one (expert_learning_rate)."
         )
 
 
-def _at_a_time(model: Model, batch_size: int) -> int:
-    """As many as half the memory takes, where a step takes what the layers give and as much again,
-    twice, on the way back. On CPUs one: XLA's compiler makes poor programs of several networks
-    together there, and of loops."""
-    if jax.default_backend() == "cpu":
+def _at_a_time(model: Model, batch_size: int, experts: int) -> int:
+    """A step is taken to hold what the layers give three times: once on the way there, and twice on
+    the way back. On CPUs one: XLA's compiler makes poor programs of several networks together
+    there, and of loops."""
+    if jax.default_backend() == "cpu" or not experts:
         return 1
-    step = 3 * batch_size * model.bytes_an_image
-    return max(1, min(_MOST_AT_A_TIME, (available_memory() or 0) // (2 * step)))
+    return at_a_time(experts, 3 * batch_size * model.bytes_an_image)
 
 
 def _trained(

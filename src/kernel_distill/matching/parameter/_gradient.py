@@ -1,7 +1,7 @@
 """Gradient matching: distilled images give networks the gradients that natural ones give them."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,6 @@ class Gradient(Method[GradientSettings]):
                 f"{data.num_classes} or more; got {settings.batch_size}"
             )
         self._drawn = jax.jit(model.init)
-        self._models = _Models(natural=in_gradients(model), distilled=in_training(model))
         # a rest would go to other classes each time, and be compiled for
         size = min(settings.batch_size, len(data.train))
         self._batch_size = size // data.num_classes * data.num_classes
@@ -71,7 +70,7 @@ class Gradient(Method[GradientSettings]):
         for label in np.intersect1d(natural, distilled):
             own = jnp.asarray(np.flatnonzero(distilled == label))
             distance, slope = _of_class(
-                self._models,
+                self.model,
                 memory,
                 images[own],
                 self.images[rows[natural == label]],
@@ -113,17 +112,9 @@ class Gradient(Method[GradientSettings]):
         ).final
 
 
-class _Models(NamedTuple):
-    """A network, as is fastest for gradients of natural images, and for those of distilled ones,
-    which are differentiated."""
-
-    natural: Model
-    distilled: Model
-
-
-@functools.partial(jax.jit, static_argnames=("models", "names"))
+@functools.partial(jax.jit, static_argnames=("model", "names"))
 def _of_class(
-    models: _Models,
+    model: Model,
     state: State,
     distilled: Float[Array, "s *shape"],
     natural: Float[Array, "n *shape"],
@@ -145,7 +136,8 @@ def _of_class(
 
         return jax.grad(objective)(state.parameters)
 
-    wanted = gradient(models.natural, natural)
-    return jax.value_and_grad(
-        lambda images: gradient_distance(gradient(models.distilled, images), wanted)
-    )(distilled)
+    wanted = gradient(in_gradients(model), natural)
+    twice = in_training(model)  # this gradient is differentiated
+    return jax.value_and_grad(lambda images: gradient_distance(gradient(twice, images), wanted))(
+        distilled
+    )

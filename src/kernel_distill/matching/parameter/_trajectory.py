@@ -42,12 +42,11 @@ class Trajectory(Method[TrajectorySettings]):
 
     def prepare(self, report: Report | None) -> None:
         """Trains the experts that are not there yet."""
-        settings, network = self.settings, self.model.network
-        usual = f"experts/{self.data.name}_{network.label}".replace(" ", "_")
+        settings = self.settings
         self._experts = train_experts(
-            network,
+            self.model.network,
             self.data,
-            settings.expert_folder or usual,
+            settings.expert_folder,
             experts=settings.experts,
             milestones=settings.expert_milestones,
             milestone_steps=settings.milestone_steps,

@@ -20,8 +20,9 @@ class TrajectorySettings(MatchingSettings):
 
     expert_folder: str | None = None
     """Where the trajectories of networks trained on natural images are kept, a file each; by
-    default experts/DATASET_NETWORK. Those that are missing are trained first. Runs share them, of
-    any seed and size of the support."""
+    default a folder in experts/ that is for this data set, network and training of theirs alone.
+    Those that are missing are trained first. Runs share them, of any seed and size of the
+    support."""
 
     experts: int = 10
     """How many there are. The paper takes 200."""

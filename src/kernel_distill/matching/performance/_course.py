@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from kernel_distill._errors import NumericalError
+from kernel_distill._trees import stacked, unstacked
 from kernel_distill.matching._descent import descend
 from kernel_distill.matching._method import Support
 from kernel_distill.matching._products import in_gradients, in_training
 from kernel_distill.matching._unroll import Unroll, finite
-from kernel_distill.transfer import Model, State, stacked
+from kernel_distill.transfer import Model, State
 
 _Turn = tuple[Any, Any]  # the numbers of the epoch and of the distilled step
 
@@ -93,7 +94,7 @@ class Course:
             ends.append(end)
         if not self._together:
             return ends
-        return [jax.tree.map(lambda leaf, i=i: leaf[i], ends[0]) for i in range(len(states))]
+        return unstacked(ends[0], len(states))
 
     def gradient(
         self,
@@ -115,11 +116,11 @@ class Course:
         """
         found = []
         for group in self._groups(states):
-            trajectory = self._unroll.forward(group, support, _turns(support))
-            losses, cotangent = self._loss(trajectory.final, images, classes)
+            tape = self._unroll.forward(group, support, _turns(support))
+            losses, cotangent = self._loss(tape.final, images, classes)
             if not np.isfinite(losses).all():
-                self._require_finite(group, support, (trajectory.final, losses))
-            found.append((jnp.sum(losses), self._unroll.backward(trajectory, cotangent)[1]))
+                self._require_finite(group, support, (tape.final, losses))
+            found.append((jnp.sum(losses), self._unroll.backward(tape, cotangent)[1]))
         return mean_of(found, count=len(states))
 
     def _groups(self, states: Sequence[State]) -> Sequence[State]:
