@@ -33,7 +33,8 @@ def draw(path: Path, results: Sequence[dict[str, Any]], datasets: Sequence[str])
                 axes.errorbar(seconds, mean, deviation, fmt="o", color=BLUE, markersize=5)
                 name |= {"xy": (seconds, mean), "xytext": (7, 0), "va": "center"}
                 if any(is_beside(each, other) for other in distilled):
-                    name |= {"xytext": (-7, 0), "ha": "right"}
+                    below = {"xytext": (0, -4), "ha": "center", "va": "top"}
+                    name |= {"xy": (seconds, mean - deviation), **below}
             else:
                 axes.axhline(mean, color=SOFT, linestyle="--", linewidth=1)
                 name |= {"xy": (0.01, mean), "xytext": (4, 4)}
