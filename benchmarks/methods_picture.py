@@ -37,7 +37,7 @@ def draw(path: Path, results: Sequence[dict[str, Any]], datasets: Sequence[str])
                     name |= {"xy": (seconds, mean - deviation), **below}
             else:
                 axes.axhline(mean, color=SOFT, linestyle="--", linewidth=1)
-                name |= {"xy": (0.01, mean), "xytext": (4, 4)}
+                name |= {"xy": (1, mean), "xytext": (-4, 4), "ha": "right"}
                 name["xycoords"] = ("axes fraction", "data")
             axes.annotate(**name, path_effects=[withStroke(linewidth=2, foreground="white")])
         taken = [each["seconds"] for each in distilled]
