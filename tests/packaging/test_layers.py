@@ -10,8 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "kernel_distill"
 # what each part may import, besides the bottom and itself
 BOTTOM = {
     *("_archive", "_errors", "_files", "_settings", "_interrupt", "_hosts", "_memory", "_npz"),
-    "_tensorflow",
-    "_optimizers",
+    *("_tensorflow", "_optimizers", "_trees"),
 }
 ALLOWED: dict[str, set[str]] = {
     "_archive": set(),
@@ -24,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "_npz": set(),
     "_tensorflow": set(),
     "_optimizers": set(),
+    "_trees": set(),
     "data": set(),
     "artefact": set(),
     "kernels": set(),
