@@ -1,6 +1,7 @@
 """What `import kernel_distill` costs and touches."""
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -17,8 +18,17 @@ HEAVY = {
 
 def run_in_new_process(program: str) -> Any:
     """What the program prints as JSON in its last line."""
+    # pip compiles what it installs, as it did jax; this package lies here as source and would be
+    # compiled anew in each process where bytecode is not to be written
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
     ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout.splitlines()[-1])
