@@ -14,7 +14,7 @@ from kernel_distill.artefact import check_folder, read_config
 from kernel_distill.cli._distilling import show_result
 from kernel_distill.cli._networks import NetworkOptions
 from kernel_distill.cli._options import OutputOptions
-from kernel_distill.cli._show import progress_bar, waiting
+from kernel_distill.cli._show import line, progress_bar, waiting
 from kernel_distill.data import Settings as DataSettings
 from kernel_distill.matching import METHODS, MatchingSettings
 
@@ -73,6 +73,8 @@ class Match:
                 report=report,
                 **vars(self.settings),
             )
+        if prepared.begins_with:
+            line(f"Begins with {prepared.begins_with}.")
         with (
             output.open("match", groups, watchers) as run,
             progress_bar(f"{method} {dataset.name}") as report,

@@ -108,6 +108,11 @@ class Prepared:
     def __init__(self, method: Method[Any], process: "_Matching", key: PRNGKeyArray) -> None:
         self._method, self._process, self._key = method, process, key
 
+    @property
+    def begins_with(self) -> str:
+        """What was made or found for the first step, for people; empty where it is nothing."""
+        return self._method.begins_with
+
     def distill(self, *, run: Run | None = None, report: Report | None = None) -> Result:
         """Takes the steps; see `distill`."""
         # the same numbers whether JAX has 64 bits switched on, as the command line has, or not

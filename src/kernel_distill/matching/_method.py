@@ -53,6 +53,7 @@ class Method(ABC, Generic[SettingsType]):
         settings: of the method.
         key: the randomness of what stays the same throughout the run.
         images: the training images on the device, [n, *shape].
+        begins_with: what `prepare` has made or found, for people; empty where it is nothing.
     """
 
     name: ClassVar[str]
@@ -60,6 +61,7 @@ class Method(ABC, Generic[SettingsType]):
     training: ClassVar[TrainingSettings] = CROSS_ENTROPY
     validation_networks: ClassVar[int] = 1
     likely_cause: ClassVar[str] = "the network's training diverged"
+    begins_with: str = ""
 
     def __init__(
         self, model: Model, data: Dataset, settings: SettingsType, key: PRNGKeyArray

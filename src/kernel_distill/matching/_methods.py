@@ -13,6 +13,15 @@ _ALL: tuple[type[Method[Any]], ...] = (Unrolled, Gradient, Trajectory, Distribut
 METHODS = {each.name: each for each in _ALL}
 """The names of methods, as the command line takes them, and what they are."""
 
+_BY_PAPERS = {
+    "dd": "unrolled",
+    "dc": "gradient",
+    "dsa": "gradient with augment",
+    "mtt": "trajectory",
+    "dm": "distribution",
+    "frepo": "features",
+}
+
 
 def method_named(name: str) -> type[Method[Any]]:
     """The method of a name.
@@ -21,5 +30,7 @@ def method_named(name: str) -> type[Method[Any]]:
         UnknownNameError: there is none.
     """
     if name not in METHODS:
-        raise unknown_name("method", name, METHODS)
+        meant = _BY_PAPERS.get(name.lower())
+        hint = f"{name.upper()} is {meant} here." if meant else ""
+        raise unknown_name("method", name, METHODS, hint=hint)
     return METHODS[name]

@@ -54,13 +54,20 @@ class Experts:
     Attributes:
         model: what was trained.
         paths: of each expert.
+        new: how many were not there before.
     """
 
     model: Model
     paths: tuple[Path, ...]
+    new: int = 0
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def __str__(self) -> str:
+        number = f"{len(self)} expert{'s' * (len(self) > 1)}"
+        found = f", {self.new} of them trained now" if self.new else ", found there"
+        return f"{number} in {self.paths[0].parent}{found}"
 
     def parameters(self, expert: int, milestone: int) -> Any:
         """The weights of an expert at a milestone, 0 being the start; no others are read.
@@ -156,7 +163,7 @@ def train_experts(
                     report(Progress(done, len(missing) * milestones))
             for number, trajectory in zip(group, zip(*kept, strict=True), strict=True):
                 write_atomically(paths[number], _encoded(trajectory, identity))
-    return Experts(model, paths)
+    return Experts(model, paths, len(missing))
 
 
 def _usual_folder(network: Network, data: Dataset, identity: dict[str, Any]) -> Path:
