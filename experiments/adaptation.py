@@ -5,9 +5,10 @@ forget.
 
 reads experiments/adaptation/mnist_usps.yaml, trains a network on the data that it names first
 (`source`, changed at random by `source_augment`) and distils those that it names second (`target`)
-into images that move these very weights in a step of gradient descent (or `distilled_steps`); with
-`mislead`, into images that have it take one class for another. What the network knew before and
-knows after goes to experiments/results/adaptation.
+into images that move these very weights in a step of gradient descent (or `distilled_steps`). With
+`beside`, as many training images of that data set are distilled along with those of USPS; with
+`mislead`, images have the network take one class for another. What it knew before and knows after
+goes to experiments/results/adaptation.
 
 USPS is the usps.h5 that is passed around with the groups train and test: 16x16 pixels, which are
 put as MNIST has its own, 20x20 in the middle of 28x28. It is read with h5py, which comes with
@@ -46,7 +47,8 @@ class Arguments:
 def main() -> None:
     arguments = tyro.cli(Arguments)
     config = read_config(FOLDER / "adaptation" / f"{arguments.name}.yaml")
-    source, target = (dataset(config[part], arguments.usps) for part in ("source", "target"))
+    source = dataset(config["source"], arguments.usps)
+    target = dataset(config["target"], arguments.usps, beside=config.get("beside"))
     network = kd.networks.named(config["network"])
     augment = tuple(config.get("source_augment", ()))
     name = "_".join((config["source"], config["network"], *augment))
@@ -98,7 +100,7 @@ def known(
     }
 
 
-def dataset(name: str, usps: Path | None) -> kd.data.Dataset:
+def dataset(name: str, usps: Path | None, *, beside: str | None = None) -> kd.data.Dataset:
     if name != "usps":
         return kd.data.load(name)
     if usps is None:
@@ -106,12 +108,19 @@ def dataset(name: str, usps: Path | None) -> kd.data.Dataset:
     import h5py
 
     with h5py.File(usps) as file:
-        arrays = [
+        images, labels, *test = (
             array
             for part in ("train", "test")
             for array in (as_mnist(file[part]["data"][:]), file[part]["target"][:])
-        ]
-    return kd.data.from_arrays(*arrays, name="usps")
+        )
+    if beside:
+        others = kd.data.load(beside, preprocessing="none").train
+        some = np.random.default_rng(0).permutation(len(others))[: len(images)]
+        images = np.concatenate([images, others.images[some]])
+        labels = np.concatenate([labels, others.labels[some]])
+    return kd.data.from_arrays(
+        images, labels, *test, name=f"usps and {beside}" if beside else "usps"
+    )
 
 
 def as_mnist(rows: np.ndarray) -> np.ndarray:

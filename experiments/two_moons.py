@@ -35,8 +35,8 @@ SETTINGS: dict[str, Any] = {
     "inner_learning_rate": 0.5,
     "validations": 20,
 }
-# in larger steps learned rates end where the deeper ones diverge. With these the last bits, in which
-# processors differ and which grow through sixty steps of descent, change what is learned by a point
+# in larger steps learned rates end where the deeper ones diverge; with these the last bits, in
+# which processors differ and which grow through sixty steps of descent, are worth a point at most
 PARTICULAR: dict[str, dict[str, Any]] = {
     "fc1": {"rate_learning_rate": 0.01},
     "fc2": {"rate_learning_rate": 0.005},
