@@ -6,7 +6,7 @@ forget.
 reads experiments/adaptation/mnist_usps.yaml, trains a network on the data that it names first
 (`source`, changed at random by `source_augment`) and distils those that it names second (`target`)
 into images that move these very weights in a step of gradient descent (or `distilled_steps`). With
-`beside`, as many training images of that data set are distilled along with those of USPS; with
+`beside`, as many training images of that data set are distilled along with the target's; with
 `mislead`, images have the network take one class for another. What it knew before and knows after
 goes to experiments/results/adaptation.
 
@@ -17,7 +17,7 @@ TensorFlow.
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,9 @@ def main() -> None:
     arguments = tyro.cli(Arguments)
     config = read_config(FOLDER / "adaptation" / f"{arguments.name}.yaml")
     source = dataset(config["source"], arguments.usps)
-    target = dataset(config["target"], arguments.usps, beside=config.get("beside"))
+    target = dataset(config["target"], arguments.usps)
+    if beside := config.get("beside"):
+        target = along(target, dataset(beside, arguments.usps))
     network = kd.networks.named(config["network"])
     augment = tuple(config.get("source_augment", ()))
     name = "_".join((config["source"], config["network"], *augment))
@@ -100,7 +102,7 @@ def known(
     }
 
 
-def dataset(name: str, usps: Path | None, *, beside: str | None = None) -> kd.data.Dataset:
+def dataset(name: str, usps: Path | None) -> kd.data.Dataset:
     if name != "usps":
         return kd.data.load(name)
     if usps is None:
@@ -108,19 +110,24 @@ def dataset(name: str, usps: Path | None, *, beside: str | None = None) -> kd.da
     import h5py
 
     with h5py.File(usps) as file:
-        images, labels, *test = (
+        arrays = [
             array
             for part in ("train", "test")
             for array in (as_mnist(file[part]["data"][:]), file[part]["target"][:])
-        )
-    if beside:
-        others = kd.data.load(beside, preprocessing="none").train
-        some = np.random.default_rng(0).permutation(len(others))[: len(images)]
-        images = np.concatenate([images, others.images[some]])
-        labels = np.concatenate([labels, others.labels[some]])
-    return kd.data.from_arrays(
-        images, labels, *test, name=f"usps and {beside}" if beside else "usps"
+        ]
+    return kd.data.from_arrays(*arrays, name="usps")
+
+
+def along(target: kd.data.Dataset, others: kd.data.Dataset) -> kd.data.Dataset:
+    """The target with as many training images of the others, each standardised as its own are; it
+    is validated and tested by itself."""
+    some = np.random.default_rng(0).permutation(len(others.train))[: len(target.train)]
+    train = replace(
+        target.train,
+        images=np.concatenate([target.train.images, others.train.images[some]]),
+        labels=np.concatenate([target.train.labels, others.train.labels[some]]),
     )
+    return replace(target, name=f"{target.name} and {others.name}", train=train)
 
 
 def as_mnist(rows: np.ndarray) -> np.ndarray:

@@ -64,7 +64,7 @@ MATCHED = (
 ADAPTED = (
     ("mnist_usps", "MNIST to USPS", "97.9"),
     ("mnist_usps_steps", "the same, ten steps of ten images, three epochs", ""),
-    ("mnist_usps_both", "one step, as many of MNIST among the distilled", ""),
+    ("mnist_usps_both", "one step, distilled from as many of MNIST too", ""),
     ("mnist_usps_augmented", "one step, augmented at home too", ""),
     ("usps_mnist", "USPS to MNIST", ""),
 )

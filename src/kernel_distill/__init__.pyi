@@ -1,14 +1,17 @@
-"""The public names, each loaded where it is first used."""
+# the public names, each loaded where it is first used
 
 from . import artefact as artefact
 from . import data as data
 from . import distributed as distributed
+from . import evaluation as evaluation
 from . import foreign as foreign
 from . import kernels as kernels
 from . import kip as kip
 from . import label_solve as label_solve
 from . import matching as matching
 from . import networks as networks
+from . import report as report
+from . import results as results
 from . import transfer as transfer
 from . import watchers as watchers
 from ._errors import DamagedFileError as DamagedFileError

@@ -50,7 +50,6 @@ def test_run_and_the_same_again(cli, own, tmp_path, method):
     ("arguments", "told"),
     [
         (("--method", "mtt"), "unknown method 'mtt': known: distribution, features, gradient, "),
-        (("--method", "DSA"), "DSA is gradient with augment here."),
         (("--network", "mlp", "fc1"), "match takes one network; got mlp, fc1"),
         (("--method", "gradient", "--learn-labels", "--network", "mlp"), "its labels stay fixed"),
         (
@@ -98,15 +97,19 @@ def test_help_of_every_method_lists_its_settings(cli):
         assert [each for each in own.values() if f"{each} " in outcome.out] == [option]
 
 
-def test_a_run_says_which_experts_it_begins_with(cli, own, tmp_path):
+def test_a_run_says_which_experts_it_rests_on(cli, own, tmp_path):
     given = (
         *("match", "--method", "trajectory", "--network", "mlp", "--width", 8, "--dataset", own),
-        *("--steps", 1, "--experts", 2, "--expert-milestones", 2, "--milestone-steps", 1),
+        *("--steps", 1, "--expert-milestones", 2, "--milestone-steps", 1),
         *("--latest-start", 0, "--student-steps", 1, "--expert-folder", tmp_path / "kept"),
         *("--training-steps", 1, "--test-networks", 1),
     )
-    first, second = (cli(*given, "--out", tmp_path / name) for name in ("first", "second"))
-    assert (first.status, second.status) == (0, 0), first.err + second.err
-    begins = f"Begins with 2 experts in {tmp_path / 'kept'}, "
-    assert begins + "2 of them trained now." in first.out
-    assert begins + "found there." in second.out
+    said = {
+        1: "1 expert in {}, 1 of them trained now.",
+        3: "3 experts in {}, 2 of them trained now.",
+        2: "2 experts in {}, found there.",
+    }
+    for experts, told in said.items():
+        outcome = cli(*given, "--experts", experts, "--out", tmp_path / str(experts))
+        assert outcome.status == 0, outcome.err
+        assert "The run rests on " + told.format(tmp_path / "kept") in outcome.out

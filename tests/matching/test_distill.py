@@ -151,6 +151,26 @@ def test_unknown_method(tiny):
         matching.distill(NETWORK, tiny, method="mean", key=KEY)
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("dd", "DD is unrolled here"),
+        ("DC", "DC is gradient here"),
+        ("dsa", "DSA is gradient here, with augment"),
+        ("MTT", "MTT is trajectory here"),
+        ("dm", "DM is distribution here"),
+        ("FRePo", "FRePo is features here"),
+        ("kip", "kernel_distill.kip in Python"),
+        ("LS", "kernel_distill.label_solve in Python"),
+    ],
+)
+def test_names_of_papers_are_answered_with_those_here(tiny, name, told):
+    with pytest.raises(UnknownNameError, match=told) as error:
+        matching.distill(NETWORK, tiny, method=name, key=KEY)
+    if told.endswith("here"):
+        assert told.split()[2] in matching.METHODS, error
+
+
 def test_network_that_does_not_take_the_images(tiny):
     with pytest.raises(InputError, match="needs larger images"):
         matching.distill(named("lenet"), tiny, method="means", key=KEY)

@@ -2,11 +2,15 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+import kernel_distill
 
 # loaded when they are first used
 HEAVY = {
@@ -49,9 +53,17 @@ none = sorted(sys.modules)
 print(json.dumps([none, sorted(sys.modules)]))
 """
     )
-    assert "jax" not in none
+    assert not [name for name in none if name.split(".")[0] in ("jax", "numpy")]
+    assert not [name for name in none if name.startswith("kernel_distill.")]
     assert "kernel_distill.kip" in first
     assert not {"kernel_distill.matching", "kernel_distill.foreign"} & set(first)
+
+
+def test_modules_of_the_reference_are_names_of_the_package() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
+    modules = re.findall(r"^\| \[`(\w+)`\]", page.read_text(), re.MULTILINE)
+    assert "kip" in modules
+    assert set(modules) <= set(dir(kernel_distill))
 
 
 def test_no_name_loads_anything_heavy() -> None:

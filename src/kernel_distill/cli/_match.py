@@ -73,8 +73,8 @@ class Match:
                 report=report,
                 **vars(self.settings),
             )
-        if prepared.begins_with:
-            line(f"Begins with {prepared.begins_with}.")
+        if prepared.rests_on:
+            line(f"The run rests on {prepared.rests_on}.")
         with (
             output.open("match", groups, watchers) as run,
             progress_bar(f"{method} {dataset.name}") as report,

@@ -109,9 +109,9 @@ class Prepared:
         self._method, self._process, self._key = method, process, key
 
     @property
-    def begins_with(self) -> str:
-        """What was made or found for the first step, for people; empty where it is nothing."""
-        return self._method.begins_with
+    def rests_on(self) -> str:
+        """What was made or found before the first step, for people; empty where it is nothing."""
+        return self._method.rests_on
 
     def distill(self, *, run: Run | None = None, report: Report | None = None) -> Result:
         """Takes the steps; see `distill`."""

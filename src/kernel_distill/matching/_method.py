@@ -53,7 +53,7 @@ class Method(ABC, Generic[SettingsType]):
         settings: of the method.
         key: the randomness of what stays the same throughout the run.
         images: the training images on the device, [n, *shape].
-        begins_with: what `prepare` has made or found, for people; empty where it is nothing.
+        rests_on: what `prepare` has made or found, for people; empty where it is nothing.
     """
 
     name: ClassVar[str]
@@ -61,7 +61,7 @@ class Method(ABC, Generic[SettingsType]):
     training: ClassVar[TrainingSettings] = CROSS_ENTROPY
     validation_networks: ClassVar[int] = 1
     likely_cause: ClassVar[str] = "the network's training diverged"
-    begins_with: str = ""
+    rests_on: str = ""
 
     def __init__(
         self, model: Model, data: Dataset, settings: SettingsType, key: PRNGKeyArray

@@ -13,14 +13,17 @@ _ALL: tuple[type[Method[Any]], ...] = (Unrolled, Gradient, Trajectory, Distribut
 METHODS = {each.name: each for each in _ALL}
 """The names of methods, as the command line takes them, and what they are."""
 
-_BY_PAPERS = {
-    "dd": "unrolled",
-    "dc": "gradient",
-    "dsa": "gradient with augment",
-    "mtt": "trajectory",
-    "dm": "distribution",
-    "frepo": "features",
+_MEANT = {
+    "dd": "DD is unrolled here.",
+    "dc": "DC is gradient here.",
+    "dsa": "DSA is gradient here, with augment.",
+    "mtt": "MTT is trajectory here.",
+    "dm": "DM is distribution here.",
+    "frepo": "FRePo is features here.",
+    "kip": "KIP is a command of its own, and kernel_distill.kip in Python.",
+    "ls": "Label Solve is a command of its own, and kernel_distill.label_solve in Python.",
 }
+"""What to say to the names that papers have."""
 
 
 def method_named(name: str) -> type[Method[Any]]:
@@ -30,7 +33,5 @@ def method_named(name: str) -> type[Method[Any]]:
         UnknownNameError: there is none.
     """
     if name not in METHODS:
-        meant = _BY_PAPERS.get(name.lower())
-        hint = f"{name.upper()} is {meant} here." if meant else ""
-        raise unknown_name("method", name, METHODS, hint=hint)
+        raise unknown_name("method", name, METHODS, hint=_MEANT.get(name.lower(), ""))
     return METHODS[name]

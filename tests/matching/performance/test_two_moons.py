@@ -17,7 +17,7 @@ SETTINGS = {
     "optimizer": "rmsprop", "learning_rate": 0.01, "inner_learning_rate": 0.5, "validations": 20,
 }  # fmt: skip
 # through sixty steps of descent the last bits, in which processors differ, grow into other sets: of
-# twenty that were made with changed last bits, and two draws of the moons, each taught 98 % or more
+# sixteen (last bits changed, two draws of the moons) each taught its perceptron 98 % or more
 RATES = {"fc1": 0.01, "fc2": 0.005, "fc4": 0.002}
 TOGETHER = {"others": NAMES[1:], "steps": 600, "rate_learning_rate": 0.005}
 
@@ -52,7 +52,7 @@ def row(moons, support):
     return np.array(found)
 
 
-def test_each_perceptron_learns_most_from_its_own_set(moons):
+def test_each_set_teaches_its_own_perceptron_most(moons):
     sets = [distilled(moons, name, rate_learning_rate=rate) for name, rate in RATES.items()]
     table = np.array([row(moons, each) for each in sets])
     assert np.diag(table).min() >= 0.97, table

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +59,16 @@ class Experts:
 
     model: Model
     paths: tuple[Path, ...]
-    new: int = 0
+    new: int = field(default=0, compare=False)
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __str__(self) -> str:
-        number = f"{len(self)} expert{'s' * (len(self) > 1)}"
-        found = f", {self.new} of them trained now" if self.new else ", found there"
-        return f"{number} in {self.paths[0].parent}{found}"
+    @property
+    def told(self) -> str:
+        """Where they are and where they come from, for people."""
+        come = f"{self.new} of them trained now" if self.new else "found there"
+        return f"{len(self)} expert{'s' * (len(self) > 1)} in {self.paths[0].parent}, {come}"
 
     def parameters(self, expert: int, milestone: int) -> Any:
         """The weights of an expert at a milestone, 0 being the start; no others are read.

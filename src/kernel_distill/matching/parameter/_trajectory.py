@@ -56,7 +56,7 @@ class Trajectory(Method[TrajectorySettings]):
             key=jax.random.key(settings.expert_seed),
             report=report,
         )
-        self.begins_with = str(self._experts)
+        self.rests_on = self._experts.told
 
     @property
     def training(self) -> TrainingSettings:  # type: ignore[override]
