@@ -35,9 +35,9 @@ SETTINGS: dict[str, Any] = {
     "inner_learning_rate": 0.5,
     "validations": 20,
 }
-# in larger steps learned rates end where the deeper ones diverge. The last bits, in which processors
-# differ, grow through sixty steps of descent; with these rates a learning rate that was changed in
-# them moved what a perceptron learns from its set by less than a point, in two or three runs each
+# in larger steps learned rates end where the deeper ones diverge. The last bits, in which
+# processors differ, grow through sixty steps of descent: a learning rate changed in them moved what
+# a perceptron learns from its set by less than a point, in two or three runs each
 PARTICULAR: dict[str, dict[str, Any]] = {
     "fc1": {"rate_learning_rate": 0.01},
     "fc2": {"rate_learning_rate": 0.005},
