@@ -15,6 +15,7 @@ put as MNIST has its own, 20x20 in the middle of 28x28. It is read with h5py, wh
 TensorFlow.
 """
 
+import functools
 import json
 import time
 from dataclasses import dataclass, replace
@@ -102,6 +103,7 @@ def known(
     }
 
 
+@functools.cache  # what is distilled beside the target may be what the network comes from
 def dataset(name: str, usps: Path | None) -> kd.data.Dataset:
     if name != "usps":
         return kd.data.load(name)

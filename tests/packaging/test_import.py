@@ -1,7 +1,6 @@
 """What `import kernel_distill` costs and touches."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -27,17 +26,8 @@ FIRST = "from kernel_distill import data, evaluate, kernels, kip, load"
 
 def run_in_new_process(program: str) -> Any:
     """What the program prints as JSON in its last line."""
-    # pip compiles what it installs, as it did jax; this package lies here as source and would be
-    # compiled anew in each process where bytecode is not to be written
-    environment = {
-        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
-    }
     ended = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout.splitlines()[-1])

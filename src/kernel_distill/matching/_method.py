@@ -53,7 +53,6 @@ class Method(ABC, Generic[SettingsType]):
         settings: of the method.
         key: the randomness of what stays the same throughout the run.
         images: the training images on the device, [n, *shape].
-        rests_on: what `prepare` has made or found, for people; empty where it is nothing.
     """
 
     name: ClassVar[str]
@@ -61,7 +60,6 @@ class Method(ABC, Generic[SettingsType]):
     training: ClassVar[TrainingSettings] = CROSS_ENTROPY
     validation_networks: ClassVar[int] = 1
     likely_cause: ClassVar[str] = "the network's training diverged"
-    rests_on: str = ""
 
     def __init__(
         self, model: Model, data: Dataset, settings: SettingsType, key: PRNGKeyArray
@@ -74,6 +72,11 @@ class Method(ABC, Generic[SettingsType]):
     def learners(self) -> str:
         """The networks whose mean accuracy `accuracies` leads to, for people."""
         return self.model.network.label
+
+    @property
+    def rests_on(self) -> str:
+        """What `prepare` has made or found, for people; empty where it is nothing."""
+        return ""
 
     def batch(self, key: PRNGKeyArray, size: int | None = None) -> Int[np.ndarray, "t"]:
         """Rows of natural images, as many of each class as of any other.

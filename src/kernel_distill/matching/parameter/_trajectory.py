@@ -56,7 +56,10 @@ class Trajectory(Method[TrajectorySettings]):
             key=jax.random.key(settings.expert_seed),
             report=report,
         )
-        self.rests_on = self._experts.told
+
+    @property
+    def rests_on(self) -> str:
+        return self._experts.told
 
     @property
     def training(self) -> TrainingSettings:  # type: ignore[override]
